@@ -1,0 +1,121 @@
+"""Function: a differentiable operation, and its node in the graph."""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from minigan.autograd.modes import is_anomaly_enabled, is_grad_enabled
+from minigan.backends import kernels_for
+from minigan.errors import DeviceError, GradError
+from minigan.tensor import Tensor
+
+_creation_number = itertools.count()
+
+
+class Function:
+    """A differentiable operation, and its node in the graph.
+
+    A subclass takes its fixed arguments in `__init__`, computes in `forward(*arrays)` and
+    differentiates in `backward(grad)`: dL/d(output) in, dL/d(input) for each input out, written
+    with operations on Tensors so that it can itself be differentiated. `self.needs[i]` tells
+    whether the gradient of input i is wanted; return None for the others.
+
+    `saves` names what the rule reads back through `self.saved`: positions of inputs, or
+    "output". Arrays that are no tensors (masks, statistics) go to `self.cache`. Both are freed
+    once the node has been walked.
+
+    `backward_arrays(grad)`, if defined, is a faster rule on arrays that runs when the backward
+    is not itself recorded; a test holds the two equal.
+    """
+
+    saves: tuple[int | str, ...] = ()
+    is_view = False  # the output shares memory with input 0, and so its version
+    backward_arrays: Callable[[Any], Any] | None = None
+
+    edges: tuple[Function | Tensor | None, ...] = ()
+    needs: tuple[bool, ...] = ()
+    number = -1  # creation order, a topological order of the graph
+    called_at: str | None = None  # the stack of the call, in anomaly mode
+    _saved: tuple[Any, ...] | None = ()
+    _cache: Any = None
+    _hooks: dict[int, Any] | None = None
+
+    def forward(self, *arrays: Any) -> Any:
+        raise TypeError(f"{self.name} defines no forward")
+
+    def backward(self, grad: Tensor) -> Any:
+        raise TypeError(f"{self.name} defines no backward")
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        arrays = [t._array for t in inputs]
+        kind = type(arrays[0])
+        if any(type(array) is not kind for array in arrays):
+            devices = ", ".join(str(t.device) for t in inputs)
+            raise DeviceError(
+                f"{self.name}: operands on different devices ({devices}); move them with .to()"
+            )
+        wanted = tuple(t._requires_grad for t in inputs)
+        recording = is_grad_enabled() and any(wanted)
+        self.needs = wanted if recording else (False,) * len(wanted)
+        out = self.forward(*arrays)
+        if type(out) is not kind:  # reductions return NumPy scalars
+            out = kernels_for(arrays[0]).xp.asarray(out)
+        result = Tensor._wrap(out, version=inputs[0]._version if self.is_view else None)
+        if not recording:
+            self._cache = None
+            return result
+        self.edges = tuple(
+            (t._grad_fn or t) if need else None for t, need in zip(inputs, wanted, strict=True)
+        )
+        self.number = next(_creation_number)
+        kept = [out if key == "output" else inputs[key] for key in self.saves]  # type: ignore[index]
+        versions = [
+            value._version if isinstance(value, Tensor) else result._version for value in kept
+        ]
+        self._saved = tuple((a, v, v[0]) for a, v in zip(kept, versions, strict=True))
+        if is_anomaly_enabled():
+            self.called_at = "".join(traceback.format_stack()[:-1])
+        result._grad_fn = self
+        result._requires_grad = True
+        return result
+
+    @property
+    def saved(self) -> tuple[Tensor, ...]:
+        """The tensors named by `saves`, checked to be as they were in forward."""
+        if self._saved is None:
+            raise GradError(
+                f"backward through {self.name} a second time, but what it saved is freed: "
+                "pass retain_graph=True to the first backward"
+            )
+        tensors = []
+        for value, version, then in self._saved:
+            if version[0] != then:
+                raise GradError(
+                    f"{self.name}: a tensor of shape {tuple(value.shape)} that its backward needs "
+                    f"was changed in place after the forward (version {version[0]}, saved at "
+                    f"{then}): change a .clone() of it, or wait until after backward"
+                )
+            if not isinstance(value, Tensor):  # its own output, kept as an array: no cycle
+                value = Tensor._wrap(value, version=version, grad_fn=self)
+            tensors.append(value)
+        return tuple(tensors)
+
+    @property
+    def cache(self) -> Any:
+        return self.saved if self._saved is None else self._cache  # saved raises when freed
+
+    @cache.setter
+    def cache(self, value: Any) -> None:
+        self._cache = value
+
+    def free(self) -> None:
+        """Drop what was saved. The node stays: other paths may still lead through it."""
+        self._saved = None
+        self._cache = None

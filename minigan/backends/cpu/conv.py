@@ -1,0 +1,342 @@
+"""Convolution, its input gradient and its weight gradient as tiles of windows times a matrix.
+
+All three gather the same thing. A *map* reads a source image at a list of taps (dy, dx):
+
+    out[n, k, i, j] = sum over c, t of  weight[k, c, t] * x[n, c, i*sy + dy[t], j*sx + dx[t]]
+
+with 0 outside the image. The forward convolution is one map: dy = kh * dilation - padding. The
+input gradient with strides (sh, sw) is sh * sw maps with source stride 1, one for each residue of
+the output position, each with the taps that reach it; no tap is multiplied by a zero between
+pixels, and no two threads add to one pixel. So a transposed 4x4 stride-2 convolution runs as four
+2x2 ones.
+
+A tile is a run of output rows, over image borders if rows are short. Its windows are gathered
+into columns [C*T, pixels], while they fit in cache, and multiplied by [K, C*T] with a one-thread
+BLAS call. With few output channels that product would be all gather and no arithmetic, so those
+maps add up their rows directly. The weight gradient multiplies [K, pixels] by the same columns
+transposed; each chunk of tiles has its own sum, and the sums are added in order.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from minigan.backends import reference
+from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
+from minigan.backends.protocol import Array, Pair
+
+_TILE_ELEMENTS = 1 << 18  # columns of one tile: 1 MiB
+_FEW_CHANNELS = 3
+_WEIGHT_GRAD_CHUNKS = 8
+_SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
+
+
+@helper
+def _first_inside(offset, step):
+    """The first j >= 0 with j * step + offset >= 0."""
+    return (-offset + step - 1) // step if offset < 0 else 0
+
+
+@helper
+def _end_inside(offset, step, size, count):
+    """The end of the j < count with j * step + offset < size."""
+    return max(0, min(count, (size - offset + step - 1) // step))
+
+
+@helper
+def _gather(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, columns):
+    """columns [channels*T, rows*width] of the output rows row0.. (image-major) of a map."""
+    x_channels, x_height, x_width = x.shape[1:]
+    pixels, flat = x.ravel(), columns.ravel()
+    for c in range(channels):
+        for t in range(taps.shape[0]):
+            dy, dx = taps[t, 0], taps[t, 1]
+            first = min(_first_inside(dx, step_w), width)
+            end = max(first, _end_inside(dx, step_w, x_width, width))
+            to = np.uintp((c * taps.shape[0] + t) * rows * width)
+            for r in range(rows):
+                n, y = (row0 + r) // height, (row0 + r) % height * step_h + dy
+                if y < 0 or y >= x_height:
+                    for j in range(np.uintp(width)):
+                        flat[to + j] = 0
+                else:
+                    row = ((n * x_channels + c0 + c) * x_height + y) * x_width + dx
+                    for j in range(np.uintp(first)):
+                        flat[to + j] = 0
+                    # Unsigned positions spare the check for negative ones, so this vectorises.
+                    start, skip = np.uintp(row + first * step_w), to + np.uintp(first)
+                    if step_w == 1:
+                        for j in range(np.uintp(end - first)):
+                            flat[skip + j] = pixels[start + j]
+                    else:
+                        for j in range(np.uintp(end - first)):
+                            flat[skip + j] = pixels[start + j * np.uintp(step_w)]
+                    for j in range(np.uintp(end), np.uintp(width)):
+                        flat[to + j] = 0
+                to += np.uintp(width)
+
+
+@helper
+def _product(a, b, out):
+    np.dot(a, b, out)
+
+
+@kernel
+def _map_by_products(chunk, chunks, x, weights, taps, maps, bias, out, step_h, step_w, limit):
+    """Every map of `maps`, a row each: taps from, to, weights from, first row and column of the
+    output, and height and width of the map. Its pixels lie (out_h, out_w) apart in the output."""
+    batch, channels, k = x.shape[0], x.shape[1], out.shape[1]
+    out_h, out_w = maps[0, 7], maps[0, 8]
+    for m in range(maps.shape[0]):
+        tap0, tap1, weight0, top, left, height, width = maps[m, :7]
+        depth = channels * (tap1 - tap0)
+        weight = weights[weight0 : weight0 + k * depth].reshape(k, depth)
+        rows = max(1, min(batch * height, limit // max(depth * width, 1)))
+        tiles = (batch * height + rows - 1) // rows
+        column_buffer = np.empty(depth * rows * width, x.dtype)
+        value_buffer = np.empty(k * rows * width, x.dtype)
+        for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
+            row0 = tile * rows
+            r = min(rows, batch * height - row0)
+            columns = column_buffer[: depth * r * width].reshape(depth, r * width)
+            values = value_buffer[: k * r * width].reshape(k, r * width)
+            _gather(
+                x, 0, channels, taps[tap0:tap1], step_h, step_w, height, width, row0, r, columns
+            )
+            _product(weight, columns, values)
+            for q in range(k):
+                for i in range(r):
+                    n, y = (row0 + i) // height, (row0 + i) % height * out_h + top
+                    for j in range(width):
+                        out[n, q, y, left + j * out_w] = values[q, i * width + j] + bias[q]
+
+
+@kernel
+def _map_by_rows(chunk, chunks, x, weights, taps, maps, bias, out, step_h, step_w, limit):
+    """The same maps, one output row at a time in `acc`, for few output channels."""
+    (batch, channels, x_height, x_width), k = x.shape, out.shape[1]
+    pixels = x.ravel()
+    out_h, out_w = maps[0, 7], maps[0, 8]
+    acc = np.empty(out.shape[3], x.dtype)
+    for m in range(maps.shape[0]):
+        tap0, tap1, weight0, top, left, height, width = maps[m, :7]
+        depth = channels * (tap1 - tap0)
+        lines = batch * height
+        for line in range(chunk * lines // chunks, (chunk + 1) * lines // chunks):
+            n, i = line // height, line % height
+            for q in range(k):
+                acc[:width] = bias[q]
+                for t in range(tap0, tap1):
+                    y, dx = i * step_h + taps[t, 0], taps[t, 1]
+                    if y < 0 or y >= x_height:
+                        continue
+                    first = min(_first_inside(dx, step_w), width)
+                    count = np.uintp(max(first, _end_inside(dx, step_w, x_width, width)) - first)
+                    to = np.uintp(first)
+                    for c in range(channels):
+                        w = weights[weight0 + q * depth + c * (tap1 - tap0) + t - tap0]
+                        row = ((n * channels + c) * x_height + y) * x_width + dx
+                        start = np.uintp(row + first * step_w)
+                        if step_w == 1:
+                            for j in range(count):
+                                acc[to + j] += w * pixels[start + j]
+                        else:
+                            for j in range(count):
+                                acc[to + j] += w * pixels[start + j * np.uintp(step_w)]
+                for j in range(width):
+                    out[n, q, i * out_h + top, left + j * out_w] = acc[j]
+
+
+@kernel
+def _weight_grad(chunk, chunks, x, grad, taps, sums, step_h, step_w, limit):
+    """sums[part, K, block] of one of the parts of the rows and blocks of the channels."""
+    (batch, channels), (k, height, width) = x.shape[:2], grad.shape[1:]
+    parts, t = sums.shape[0], taps.shape[0]
+    part, block, blocks = chunk % parts, chunk // parts, chunks // parts
+    c0, c1 = block * channels // blocks, (block + 1) * channels // blocks
+    depth = (c1 - c0) * t
+    rows = max(1, min(batch * height, limit // max(depth * width, 1)))
+    tiles = (batch * height + rows - 1) // rows
+    column_buffer = np.empty(depth * rows * width, x.dtype)
+    grad_buffer = np.empty(k * rows * width, x.dtype)
+    product = np.empty((k, depth), x.dtype)
+    sums[part, :, c0 * t : c1 * t] = 0
+    for tile in range(part * tiles // parts, (part + 1) * tiles // parts):
+        row0 = tile * rows
+        r = min(rows, batch * height - row0)
+        columns = column_buffer[: depth * r * width].reshape(depth, r * width)
+        grads = grad_buffer[: k * r * width].reshape(k, r * width)
+        _gather(x, c0, c1 - c0, taps, step_h, step_w, height, width, row0, r, columns)
+        for q in range(k):
+            for i in range(r):
+                n, y = (row0 + i) // height, (row0 + i) % height
+                for j in range(width):
+                    grads[q, i * width + j] = grad[n, q, y, j]
+        _product(grads, columns.T, product)
+        for q in range(k):
+            for d in range(depth):
+                sums[part, q, c0 * t + d] += product[q, d]
+
+
+@kernel
+def _weight_grad_by_rows(chunk, chunks, x, grad, taps, sums, step_h, step_w, limit):
+    """The same for few output channels: a dot product of two rows at a time."""
+    (batch, channels, x_height, x_width), (k, height, width) = x.shape, grad.shape[1:]
+    pixels, grads = x.ravel(), grad.ravel()
+    sums[chunk] = 0
+    for n in range(chunk * batch // chunks, (chunk + 1) * batch // chunks):
+        for q in range(k):
+            for c in range(channels):
+                for t in range(taps.shape[0]):
+                    dx = taps[t, 1]
+                    first = min(_first_inside(dx, step_w), width)
+                    end = max(first, _end_inside(dx, step_w, x_width, width))
+                    total = np.float32(0)
+                    for i in range(height):
+                        y = i * step_h + taps[t, 0]
+                        if y < 0 or y >= x_height:
+                            continue
+                        row = ((n * channels + c) * x_height + y) * x_width + dx
+                        a = np.uintp(row + first * step_w)
+                        b = np.uintp(((n * k + q) * height + i) * width + first)
+                        for j in range(np.uintp(end - first)):
+                            total += pixels[a + j * np.uintp(step_w)] * grads[b + j]
+                    sums[chunk, q, c * taps.shape[0] + t] += total
+
+
+@kernel
+def _add_parts(chunk, chunks, sums, out):
+    """sums [parts, M] -> out [M], always in the order of the parts."""
+    size = out.shape[0]
+    for i in range(chunk * size // chunks, (chunk + 1) * size // chunks):
+        out[i] = 0
+    for part in range(sums.shape[0]):
+        for i in range(chunk * size // chunks, (chunk + 1) * size // chunks):
+            out[i] += sums[part, i]
+
+
+def _taps(kernel_hw: Pair, padding: Pair, dilation: Pair) -> Array:
+    """Where the taps of a forward convolution read, relative to i * stride: int64 [KH*KW, 2]."""
+    rows, columns = (np.arange(kernel_hw[i]) * dilation[i] - padding[i] for i in (0, 1))
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def _run_maps(
+    x: Array, weights: list[Array], taps: list[Array], corners: list[Pair], strides: Pair,
+    bias: Array | None, out: Array, step: Pair
+) -> Array:
+    """Run the maps with these weights [K, C*T] and taps [T,2]; map m's pixels start at corner m."""
+    (n, k, height, width) = out.shape
+    maps, tap, position = [], 0, 0
+    for w, t, (top, left) in zip(weights, taps, corners, strict=True):
+        size = (-(-(height - top) // strides[0]), -(-(width - left) // strides[1]))
+        maps.append((tap, tap + len(t), position, top, left, *size, *strides))
+        tap, position = tap + len(t), position + w.size
+    run(
+        _map_by_rows if k <= _FEW_CHANNELS else _map_by_products,
+        chunks_for(out.size, 1 << 12) ,
+        np.ascontiguousarray(x),
+        np.concatenate([w.reshape(-1) for w in weights]),
+        np.concatenate(taps),
+        np.array(maps),
+        np.zeros(k, x.dtype) if bias is None else np.ascontiguousarray(bias),
+        out,
+        *step,
+        _TILE_ELEMENTS,
+    )
+    return out
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """x [N,C,H,W], weight [K,C,KH,KW], bias [K] -> [N,K,OH,OW]."""
+    if groups != 1 or not all_float32(x, weight, bias):
+        return reference.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    k, c, *kernel_hw = weight.shape
+    oh, ow = (
+        (x.shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel_hw[i] - 1) - 1) // stride[i] + 1
+        for i in (0, 1)
+    )
+    out = np.empty((x.shape[0], k, oh, ow), x.dtype)
+    taps = _taps((kernel_hw[0], kernel_hw[1]), padding, dilation)
+    return _run_maps(x, [weight], [taps], [(0, 0)], (1, 1), bias, out, stride)
+
+
+def conv2d_input_grad(
+    grad: Array,
+    weight: Array,
+    bias: Array | None,
+    input_hw: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """grad [N,K,OH,OW], weight [K,C,KH,KW], bias [C] -> [N,C,H,W], also a transposed conv2d."""
+    if groups != 1 or not all_float32(grad, weight, bias):
+        return reference.conv2d_input_grad(
+            grad, weight, bias, input_hw, stride, padding, dilation, groups
+        )
+    k, c, kh, kw = weight.shape
+    out = np.empty((grad.shape[0], c, *input_hw), grad.dtype)
+    # Input row y met output row i at tap h when y = i * stride + h * dilation - padding; for the
+    # rows y = q * stride + top that is i = q + (top + padding - h * dilation) / stride.
+    offsets = _taps((kh, kw), padding, dilation)
+    weights, taps, corners = [], [], []
+    for corner in product(*(range(min(s, size)) for s, size in zip(stride, input_hw, strict=True))):
+        distance = np.array(corner) - offsets
+        reaching = np.flatnonzero((distance % stride == 0).all(axis=1))
+        if reaching.size == 0:
+            fill = 0 if bias is None else bias[:, None, None]
+            out[:, :, corner[0] :: stride[0], corner[1] :: stride[1]] = fill
+            continue
+        taps.append(distance[reaching] // stride)
+        weights.append(weight.reshape(k, c, -1)[:, :, reaching].transpose(1, 0, 2))
+        corners.append((corner[0], corner[1]))
+    if not corners:
+        return out
+    return _run_maps(grad, weights, taps, corners, stride, bias, out, (1, 1))
+
+
+def conv2d_weight_grad(
+    x: Array,
+    grad: Array,
+    kernel_hw: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,KH,KW]."""
+    if groups != 1 or not all_float32(x, grad):
+        return reference.conv2d_weight_grad(x, grad, kernel_hw, stride, padding, dilation, groups)
+    (n, k, oh, ow), c = grad.shape, x.shape[1]
+    taps = _taps(kernel_hw, padding, dilation)
+    few = k <= _FEW_CHANNELS
+    # Wide layers have big sums, so they are cut by input channel instead, which needs none.
+    size = k * c * len(taps)
+    parts = max(1, min(_WEIGHT_GRAD_CHUNKS, _SUMS_LIMIT // max(size, 1), n if few else n * oh))
+    blocks = 1 if few else max(1, min(c, _WEIGHT_GRAD_CHUNKS // parts))
+    sums = np.empty((parts, k, c * len(taps)), x.dtype)
+    run(
+        _weight_grad_by_rows if few else _weight_grad,
+        parts * blocks,
+        np.ascontiguousarray(x),
+        np.ascontiguousarray(grad),
+        taps,
+        sums,
+        *stride,
+        _TILE_ELEMENTS,
+    )
+    out = np.empty(size, x.dtype)
+    run(_add_parts, chunks_for(size, 1 << 14), sums.reshape(parts, -1), out)
+    return out.reshape(k, c, *kernel_hw)

@@ -1,0 +1,190 @@
+"""Activations. Where a derivative is a function of the output, the output is what is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigan.autograd import Function
+from minigan.backends import kernels_for
+from minigan.ops.operands import normalize_axis, require_float
+from minigan.tensor import Tensor
+
+
+class ReLU(Function):
+    """y = max(x, 0); dx = dy where y > 0, else 0."""
+
+    saves = ("output",)
+
+    def forward(self, x: Any) -> Any:
+        return kernels_for(x).relu(x)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        y = self.saved[0]
+        return grad * Tensor._wrap((y._array > 0).astype(y.dtype))
+
+    def backward_arrays(self, grad: Any) -> Any:
+        return kernels_for(grad).relu_backward(grad, self.saved[0]._array)
+
+
+class LeakyReLU(Function):
+    """y = x where x > 0, else slope x; dx = dy where x > 0, else slope dy."""
+
+    saves = (0,)
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, x: Any) -> Any:
+        return kernels_for(x).leaky_relu(x, self.slope)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        x = self.saved[0]._array
+        factor = np.where(x > 0, 1.0, self.slope).astype(x.dtype)
+        return grad * Tensor._wrap(factor)
+
+    def backward_arrays(self, grad: Any) -> Any:
+        return kernels_for(grad).leaky_relu_backward(grad, self.saved[0]._array, self.slope)
+
+
+class Tanh(Function):
+    """y = tanh x; dx = dy (1 - y^2)."""
+
+    saves = ("output",)
+
+    def forward(self, x: Any) -> Any:
+        return kernels_for(x).tanh(x)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        (y,) = self.saved
+        return grad * (1.0 - y * y)
+
+    def backward_arrays(self, grad: Any) -> Any:
+        return kernels_for(grad).tanh_backward(grad, self.saved[0]._array)
+
+
+class Sigmoid(Function):
+    """y = 1 / (1 + e^-x); dx = dy y (1 - y)."""
+
+    saves = ("output",)
+
+    def forward(self, x: Any) -> Any:
+        return kernels_for(x).sigmoid(x)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        (y,) = self.saved
+        return grad * (y * (1.0 - y))
+
+    def backward_arrays(self, grad: Any) -> Any:
+        return kernels_for(grad).sigmoid_backward(grad, self.saved[0]._array)
+
+
+class ELU(Function):
+    """y = x where x > 0, else alpha (e^x - 1); dx = dy where x > 0, else dy (y + alpha)."""
+
+    saves = (0, "output")
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0))).astype(x.dtype)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        x, y = self.saved
+        positive = Tensor._wrap((x._array > 0).astype(x.dtype))
+        return grad * (positive + (y + self.alpha) * (1.0 - positive))
+
+
+class Softplus(Function):
+    """y = ln(1 + e^(beta x)) / beta, without overflow; dx = dy sigmoid(beta x)."""
+
+    saves = (0,)
+
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+
+    def forward(self, x: Any) -> Any:
+        z = x * self.beta
+        return (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / self.beta
+
+    def backward(self, grad: Tensor) -> Tensor:
+        return grad * sigmoid(self.saved[0] * self.beta)
+
+
+class LogSoftmax(Function):
+    """y = x - ln sum e^x along an axis; dx = dy - e^y sum(dy)."""
+
+    saves = ("output",)
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        shifted = x - x.max(axis=self.axis, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=self.axis, keepdims=True))
+
+    def backward(self, grad: Tensor) -> Tensor:
+        (y,) = self.saved
+        return grad - y.exp() * grad.sum(self.axis, keepdim=True)
+
+
+class Softmax(Function):
+    """y = e^x / sum e^x along an axis; dx = y (dy - sum(dy y))."""
+
+    saves = ("output",)
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        e = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        return e / e.sum(axis=self.axis, keepdims=True)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        (y,) = self.saved
+        return y * (grad - (grad * y).sum(self.axis, keepdim=True))
+
+
+# --- public functions -------------------------------------------------------------------------
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0). `inplace` is accepted for PyTorch's sake: the result is the same."""
+    return ReLU()(require_float(input, "relu"))
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where x > 0, else negative_slope * x."""
+    return LeakyReLU(float(negative_slope))(require_float(input, "leaky_relu"))
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where x > 0, else alpha (e^x - 1)."""
+    return ELU(float(alpha))(require_float(input, "elu"))
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
+    return Tanh()(require_float(input, "tanh"))
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + e^-x)."""
+    return Sigmoid()(require_float(input, "sigmoid"))
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """ln(1 + e^(beta x)) / beta, exact for every x; `threshold` is accepted for PyTorch's sake."""
+    return Softplus(float(beta))(require_float(input, "softplus"))
+
+
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """Probabilities along `dim`. Losses take logits: see cross_entropy."""
+    x = require_float(input, "softmax")
+    return Softmax(normalize_axis(dim, x.ndim, "softmax"))(x)
+
+
+def log_softmax(input: Tensor, dim: int) -> Tensor:
+    """Logarithm of softmax along `dim`, computed stably."""
+    x = require_float(input, "log_softmax")
+    return LogSoftmax(normalize_axis(dim, x.ndim, "log_softmax"))(x)

@@ -1,0 +1,81 @@
+"""Matrix products: closed under differentiation, as the gradient of a product is two products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.autograd import Function
+from minigan.backends import kernels_for
+from minigan.errors import ShapeError
+from minigan.ops.operands import promoted
+from minigan.ops.shape import sum_to, transpose
+from minigan.tensor import Tensor
+
+
+class MatMul(Function):
+    """y = a b over the last two axes; da = dy b^T, db = a^T dy. a [...,M,K], b [...,K,N]."""
+
+    saves = (0, 1)
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return kernels_for(a).matmul(a, b)
+
+    def backward(self, grad: Tensor) -> Any:
+        a, b = self.saved
+        grad_a = grad_b = None
+        if self.needs[0]:
+            grad_a = sum_to(MatMul()(grad, transpose(b, -1, -2)), a.shape)
+        if self.needs[1]:
+            grad_b = sum_to(MatMul()(transpose(a, -1, -2), grad), b.shape)
+        return grad_a, grad_b
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """a @ b as numpy.matmul: batch axes broadcast, 1-d operands are vectors."""
+    a, b = promoted(a, b, "matmul")
+    vector_a, vector_b = a.ndim == 1, b.ndim == 1
+    left = a.unsqueeze(0) if vector_a else a
+    right = b.unsqueeze(1) if vector_b else b
+    if left.ndim < 2 or right.ndim < 2 or left.shape[-1] != right.shape[-2]:
+        raise ShapeError(
+            f"matmul: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: the last axis of "
+            "the first must equal the second-last of the second"
+        )
+    y = MatMul()(left, right)
+    if vector_a:
+        y = y.squeeze(-2)
+    return y.squeeze(-1) if vector_b else y
+
+
+class Linear(Function):
+    """y = x W^T + b; dx = dy W, dW = dy^T x, db = sum of dy. x [N,I], W [O,I], b [O]."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, weight: Any, *bias: Any) -> Any:
+        y = kernels_for(x).matmul(x, weight.T)
+        if bias:
+            y += bias[0]
+        return y
+
+    def backward(self, grad: Tensor) -> Any:
+        x, weight = self.saved
+        grads: list[Tensor | None] = [
+            MatMul()(grad, weight) if self.needs[0] else None,
+            MatMul()(transpose(grad, 0, 1), x) if self.needs[1] else None,
+        ]
+        if len(self.needs) == 3:
+            grads.append(grad.sum(0) if self.needs[2] else None)
+        return tuple(grads)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b. input [..., in_features], weight [out_features, in_features], bias [out]."""
+    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        raise ShapeError(
+            f"linear: input of shape {tuple(input.shape)} does not fit weight "
+            f"{tuple(weight.shape)} (out_features, in_features)"
+        )
+    rows = input if input.ndim == 2 else input.reshape(-1, input.shape[-1])
+    y = Linear()(rows, weight) if bias is None else Linear()(rows, weight, bias)
+    return y if input.ndim == 2 else y.reshape(*input.shape[:-1], weight.shape[0])
