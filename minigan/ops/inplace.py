@@ -71,18 +71,18 @@ def clamp_(x: Tensor, min: float | None = None, max: float | None = None) -> Ten
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Draw every element from N(mean, std^2)."""
-    return copy_(x, _generator(x, generator).normal(tuple(x.shape), mean, std, x.dtype))
+    return copy_(x, _generator(generator).normal(tuple(x.shape), mean, std, x.dtype, x.device))
 
 
 def uniform_(x: Tensor, low: float = 0.0, high: float = 1.0, generator: Any = None) -> Tensor:
     """Draw every element from U[low, high)."""
-    return copy_(x, _generator(x, generator).uniform(tuple(x.shape), low, high, x.dtype))
+    return copy_(x, _generator(generator).uniform(tuple(x.shape), low, high, x.dtype, x.device))
 
 
-def _generator(x: Tensor, generator: Generator | None) -> Generator:
+def _generator(generator: Generator | None) -> Generator:
     from minigan.random import default_generator
 
-    return generator or default_generator(x.device)
+    return generator or default_generator
 
 
 def _inplace(name: str, operation: Any) -> Any:

@@ -56,8 +56,9 @@ def _gather(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, co
             first = min(_first_inside(dx, step_w), width)
             end = max(first, _end_inside(dx, step_w, x_width, width))
             to = np.uintp((c * taps.shape[0] + t) * rows * width)
-            for r in range(rows):
-                n, y = (row0 + r) // height, (row0 + r) % height * step_h + dy
+            n, i = row0 // height, row0 % height
+            for _ in range(rows):
+                y = i * step_h + dy
                 if y < 0 or y >= x_height:
                     for j in range(np.uintp(width)):
                         flat[to + j] = 0
@@ -76,6 +77,9 @@ def _gather(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, co
                     for j in range(np.uintp(end), np.uintp(width)):
                         flat[to + j] = 0
                 to += np.uintp(width)
+                i += 1
+                if i == height:
+                    n, i = n + 1, 0
 
 
 @helper
@@ -106,11 +110,15 @@ def _map_by_products(chunk, chunks, x, weights, taps, maps, bias, out, step_h, s
                 x, 0, channels, taps[tap0:tap1], step_h, step_w, height, width, row0, r, columns
             )
             _product(weight, columns, values)
-            for q in range(k):
-                for i in range(r):
-                    n, y = (row0 + i) // height, (row0 + i) % height * out_h + top
+            n, y = row0 // height, row0 % height
+            for i in range(r):
+                for q in range(k):
                     for j in range(width):
-                        out[n, q, y, left + j * out_w] = values[q, i * width + j] + bias[q]
+                        value = values[q, i * width + j] + bias[q]
+                        out[n, q, y * out_h + top, left + j * out_w] = value
+                y += 1
+                if y == height:
+                    n, y = n + 1, 0
 
 
 @kernel
@@ -169,11 +177,14 @@ def _weight_grad(chunk, chunks, x, grad, taps, sums, step_h, step_w, limit):
         columns = column_buffer[: depth * r * width].reshape(depth, r * width)
         grads = grad_buffer[: k * r * width].reshape(k, r * width)
         _gather(x, c0, c1 - c0, taps, step_h, step_w, height, width, row0, r, columns)
-        for q in range(k):
-            for i in range(r):
-                n, y = (row0 + i) // height, (row0 + i) % height
+        n, y = row0 // height, row0 % height
+        for i in range(r):
+            for q in range(k):
                 for j in range(width):
                     grads[q, i * width + j] = grad[n, q, y, j]
+            y += 1
+            if y == height:
+                n, y = n + 1, 0
         _product(grads, columns.T, product)
         for q in range(k):
             for d in range(depth):

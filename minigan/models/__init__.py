@@ -1,0 +1,34 @@
+"""The GAN variants: one file, one paper. `create(name)` makes one ready to train."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+from minigan.errors import ConfigError
+from minigan.models.base import Config, Model
+
+_CLASSES = {"acgan": "ACGAN"}  # file name -> class name; files are imported when asked for
+
+
+def list() -> tuple[str, ...]:
+    """The names that `create` takes."""
+    return tuple(_CLASSES)
+
+
+def get(name: str) -> type[Model]:
+    """The class of a variant. Raises ConfigError for an unknown name."""
+    if name not in _CLASSES:
+        raise ConfigError(f"unknown model {name!r}: use one of {', '.join(_CLASSES)}")
+    return getattr(importlib.import_module(f"minigan.models.{name}"), _CLASSES[name])
+
+
+def create(name: str, device: str = "cpu", seed: int = 0, **overrides: Any) -> Model:
+    """A variant with new weights; `overrides` are fields of its Config."""
+    model = get(name)
+    known = [field.name for field in dataclasses.fields(model.Config)]
+    for key in overrides:
+        if key not in known:
+            raise ConfigError(f"{name} has no option {key!r}: it has {', '.join(known)}")
+    return model(model.Config(**overrides), device=device, seed=seed)
