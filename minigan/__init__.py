@@ -44,6 +44,6 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> _Any:
     # Packages that only some programs need are imported when they are first used.
-    if name in ("data", "models", "training"):
+    if name in ("data", "metrics", "models", "training"):
         return _importlib.import_module(f"minigan.{name}")
     raise AttributeError(f"module 'minigan' has no attribute {name!r}")

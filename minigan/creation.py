@@ -307,7 +307,7 @@ def as_dtype(dtype: DType, default: np.dtype = _FLOAT) -> np.dtype:
 def _size(size: tuple[Any, ...]) -> tuple[int, ...]:
     """Ints, or one sequence of ints, as a shape."""
     dims: Any = size
-    if len(size) == 1 and isinstance(size[0], Iterable) and getattr(size[0], "ndim", 1):
+    if len(size) == 1 and isinstance(size[0], Iterable) and np.ndim(size[0]):
         dims = size[0]
     try:
         shape = tuple(operator.index(length) for length in dims)

@@ -31,7 +31,7 @@ _MASK64 = 0xFFFFFFFFFFFFFFFF
 class Generator:
     """A stream of random numbers with the state (seed, offset).
 
-    `device` is where draws land when the call names no other; the numbers do not depend on it.
+    `device` is where a draw lands when the call names no other; the numbers do not depend on it.
     """
 
     def __init__(self, seed: int = 0, device: str | Device = "cpu") -> None:
@@ -76,12 +76,12 @@ class Generator:
     ) -> Array:
         """Uniform on [low, high), up to rounding: 24 random bits, in float64 53 (two words)."""
         dtype, kernels = _float_dtype(dtype, "uniform"), self._kernels(device)
-        shape, n = _shape_and_count(shape)
+        dims, n = _shape_and_count(shape)
         if dtype == np.float64:
             values = self._uniform53(kernels, n)
         else:
-            values = kernels.philox_uniform(self._seed, self._take(n), n).astype(dtype, copy=False)
-        return _scaled(values, low, high - low).reshape(shape)
+            values = kernels.philox_uniform(*self._take(n), n).astype(dtype, copy=False)
+        return _scaled(values, low, high - low).reshape(dims)
 
     def normal(
         self,
@@ -96,7 +96,7 @@ class Generator:
         if std < 0:
             raise ConfigError(f"normal: std must not be negative, got {std}")
         dtype, kernels = _float_dtype(dtype, "normal"), self._kernels(device)
-        shape, n = _shape_and_count(shape)
+        dims, n = _shape_and_count(shape)
         if dtype == np.float64:
             xp = kernels.xp
             pairs = self._uniform53(kernels, n + n % 2).reshape(-1, 2)
@@ -105,8 +105,8 @@ class Generator:
             columns = [radius * xp.cos(angle), radius * xp.sin(angle)]
             values = xp.stack(columns, axis=1).reshape(-1)[:n]
         else:
-            values = kernels.philox_normal(self._seed, self._take(n), n).astype(dtype, copy=False)
-        return _scaled(values, mean, std).reshape(shape)
+            values = kernels.philox_normal(*self._take(n), n).astype(dtype, copy=False)
+        return _scaled(values, mean, std).reshape(dims)
 
     def randint(
         self, low: int, high: int, shape: Shape, device: str | Device | None = None
@@ -121,17 +121,16 @@ class Generator:
             raise ConfigError(
                 f"randint: the range [{low}, {high}) has {span} values; it needs 1 to 2**32"
             )
-        shape, n = _shape_and_count(shape)
-        kernels = self._kernels(device)
-        words = kernels.philox(self._seed, self._take(2 * n), 2 * n).astype(np.uint64)
+        dims, n = _shape_and_count(shape)
+        words = self._kernels(device).philox(*self._take(2 * n), 2 * n).astype(np.uint64)
         carry = (words[1::2] * np.uint64(span)) >> np.uint64(32)
         scaled = (words[0::2] * np.uint64(span) + carry) >> np.uint64(32)  # cannot overflow
-        return (scaled.astype(np.int64) + low).reshape(shape)
+        return (scaled.astype(np.int64) + low).reshape(dims)
 
     def permutation(self, n: int, device: str | Device | None = None) -> Array:
         """int64 [n]: 0, ..., n - 1 in random order, by sorting random 64-bit keys."""
         kernels = self._kernels(device)
-        words = kernels.philox(self._seed, self._take(2 * n), 2 * n).astype(np.uint64)
+        words = kernels.philox(*self._take(2 * n), 2 * n).astype(np.uint64)
         keys = (words[0::2] << np.uint64(32)) | words[1::2]
         return kernels.xp.argsort(keys, kind="stable").astype(np.int64, copy=False)
 
@@ -144,14 +143,14 @@ class Generator:
     def _kernels(self, device: str | Device | None) -> Kernels:
         return kernels_on(self.device if device is None else as_device(device))
 
-    def _take(self, words: int) -> int:
-        """The next counter; moves past the counters that `words` words come from."""
+    def _take(self, words: int) -> tuple[int, int]:
+        """(seed, offset) of the next `words` words; moves past the counters that they use."""
         offset = self._offset
         self._offset = (offset + -(-words // _WORDS_PER_COUNTER)) & _MASK64
-        return offset
+        return self._seed, offset
 
     def _uniform53(self, kernels: Kernels, n: int) -> Array:
-        words = kernels.philox(self._seed, self._take(2 * n), 2 * n)
+        words = kernels.philox(*self._take(2 * n), 2 * n)
         high, low = words[0::2] >> np.uint32(5), words[1::2] >> np.uint32(6)
         return (high * np.float64(1 << 26) + low) * 2.0**-53
 

@@ -102,9 +102,13 @@ def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], object]) -
                 return
             for url in urls:
                 try:
-                    return _from_mirror(url, target, verify)
+                    _from_mirror(url, target, verify)
                 except _MirrorFailed as failure:
                     reasons.append(f"{urlsplit(url).netloc}: {failure}")
+                else:
+                    for rest in target.parent.glob(f"{target.name}.*.part"):
+                        rest.unlink()
+                    return
     except OSError as error:
         raise DataError(
             f"cannot write {error.filename or target}: {error.strerror or error}; free some space "
@@ -114,16 +118,13 @@ def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], object]) -
 
 
 def _from_mirror(url: str, target: Path, verify: Callable[[Path], object]) -> None:
-    # A part belongs to one mirror: others may have packed the same data into other bytes.
-    tag = hashlib.sha256(url.encode()).hexdigest()[:8]
-    part = target.with_name(f"{target.name}.{tag}.part")
+    part = _part_of(target, url)
     for attempt in range(1, _ATTEMPTS + 1):
-        before = part.stat().st_size if part.exists() else 0
+        before = _size(part)
         try:
             _transfer(url, part, before, target.name)
         except _MirrorFailed:
-            grown = part.exists() and part.stat().st_size > before
-            if attempt == _ATTEMPTS or not grown:
+            if attempt == _ATTEMPTS or _size(part) == before:
                 raise
             continue
         try:
@@ -136,6 +137,15 @@ def _from_mirror(url: str, target: Path, verify: Callable[[Path], object]) -> No
         os.replace(part, target)
         return
     raise _MirrorFailed("the file fails its checksum")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _part_of(target: Path, url: str) -> Path:
+    """Where bytes from `url` are kept: each mirror may have packed the same data differently."""
+    return target.with_name(f"{target.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
 
 
 def _transfer(url: str, part: Path, start: int, label: str) -> None:

@@ -96,11 +96,11 @@ class DataLoader:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on where `state` was taken. Raises CheckpointError for a state that does not fit."""
-        if set(state) != {"epoch", "position"}:
+        epoch, position = state.get("epoch"), state.get("position")
+        if len(state) != 2 or not isinstance(epoch, int) or not isinstance(position, int):
             raise CheckpointError(
-                f"data position has the keys {list(state)}: expected epoch, position"
+                f"data position is {dict(state)}: expected the integers epoch and position"
             )
-        epoch, position = int(state["epoch"]), int(state["position"])
         if epoch < 0 or not 0 <= position <= len(self):
             raise CheckpointError(
                 f"data position is epoch {epoch}, batch {position}, but an epoch has {len(self)} "

@@ -28,6 +28,14 @@ from minigan.training.files import remove_folder, write_folder, writing
 
 FORMAT = "minigan-checkpoint"
 VERSION = 1
+_FIELDS = {
+    "model": str,
+    "config": dict,
+    "step": int,
+    "networks": list,
+    "sha256": dict,
+    "state": dict,
+}
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _STEP_FOLDER = re.compile(r"step-(\d+)")
 
@@ -80,7 +88,9 @@ def load(folder: Path, model: str | None = None) -> Checkpoint:
     """
     document = _read_document(folder)
     if model is not None and document["model"] != model:
-        raise CheckpointError(f"{folder} is a checkpoint of {document['model']!r}, not of {model!r}")
+        raise CheckpointError(
+            f"{folder} is a checkpoint of {document['model']!r}, not of {model!r}"
+        )
     names = document["networks"]
     if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
         raise CheckpointError(f"{folder / 'state.json'} names a network that is no plain name")
@@ -156,6 +166,9 @@ def _read_document(folder: Path) -> dict[str, Any]:
     digest = document.pop("digest", None)
     if digest != _digest(document):
         raise CheckpointError(f"{path} is corrupt: its contents do not match its hash")
+    for key, kind in _FIELDS.items():
+        if not isinstance(document.get(key), kind):
+            raise CheckpointError(f"{path} is corrupt: {key!r} is no {kind.__name__}")
     return document
 
 

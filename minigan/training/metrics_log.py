@@ -34,6 +34,11 @@ class MetricsLog:
         self._waiting.append({"step": step, "epoch": epoch, **losses})
 
     @property
+    def waiting(self) -> bool:
+        """Whether losses are kept that were not read yet."""
+        return bool(self._waiting)
+
+    @property
     def due(self) -> bool:
         """Whether it is time to read what was kept."""
         return time.monotonic() - self._last_read >= READ_SECONDS

@@ -136,12 +136,18 @@ def _field_names(kind: Any) -> list[str]:
 
 
 def _first_sentence(box: str) -> str:
-    """The message in one of tyro's boxes: a title, the message, a rule, then help."""
-    lines = []
-    for line in box.splitlines()[1:]:
-        text = line.strip(" │|")
-        if not text.strip("─-"):
+    """The message in one of tyro's boxes: a title, the message, a rule, then help.
+
+    On a terminal the box has colours and is drawn with lines, elsewhere it may be plain ASCII.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip(" │|╭╮╰╯+") for line in plain.splitlines()[1:]]
+    message = ""
+    for line in lines:
+        if line.strip("─-"):
+            message += f" {line}"
+        elif message:
             break
-        lines.append(text)
-    message = re.sub(r"^Error parsing ", "", " ".join(lines).strip())
+    # A value that fits no flag is blamed on the flag, one that an options class refuses on itself.
+    message = re.sub(r"^Error parsing ((?!-)\S+: )?", "", message.strip())
     return message.rstrip(".") or "the command line was not understood"

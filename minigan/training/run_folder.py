@@ -1,7 +1,7 @@
 """The folder of a run: what is in it, and the rules that keep it from harm.
 
-    config.json  metrics.jsonl  samples/step-000500.png  losses.png  checkpoints/step-000500/
-    final/       [tensorboard/]
+config.json  metrics.jsonl  samples/step-000500.png  losses.png  checkpoints/step-000500/
+final/       [tensorboard/]
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from typing import Any
 from minigan.errors import CheckpointError, ConfigError
 from minigan.training import checkpoint as checkpoints
 from minigan.training.checkpoint import Checkpoint
-from minigan.training.files import remove_folder, remove_strays, write_file, writing
+from minigan.training.files import (
+    TEMPORARY,
+    remove_folder,
+    remove_strays,
+    write_file,
+    writing,
+)
 from minigan.training.metrics_log import truncate_metrics
 
 _FOLDERS = ("samples", "checkpoints", "final", "tensorboard")
-_FILES = ("metrics.jsonl", "losses.png", "config.json")  # config.json goes last: it marks a run
+_FILES = ("metrics.jsonl", "losses.png")
 
 
 class RunFolder:
@@ -46,11 +52,9 @@ class RunFolder:
                 remove_folder(path / name)
             for name in _FILES:
                 (path / name).unlink(missing_ok=True)
-            remove_strays(path)
-            (path / "samples").mkdir()
-            (path / "checkpoints").mkdir()
-        write_file(path / "metrics.jsonl", b"")
-        write_file(path / "config.json", (json.dumps(about, indent=2) + "\n").encode())
+        # config.json, which marks a run, comes first: a run killed right here can be resumed.
+        run.describe(about)
+        run.rewind(0)
         return run
 
     @classmethod
@@ -67,6 +71,11 @@ class RunFolder:
         if not isinstance(about, dict) or not {"model", "config", "options"} <= about.keys():
             raise CheckpointError(f"{path / 'config.json'} was not written by minigan")
         return cls(path, about)
+
+    def describe(self, about: dict[str, Any]) -> None:
+        """Write config.json: the model, its config and the options of the training."""
+        self.about = about
+        write_file(self.path / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     @property
     def model(self) -> str:
@@ -149,7 +158,7 @@ def check_free(path: Path, overwrite: bool = False) -> None:
                 "--run_dir DIR, or replace it with --overwrite"
             )
         RunFolder.open(path)  # refuses a config.json that some other program wrote
-    elif any(path.iterdir()):
+    elif any(not entry.name.startswith(TEMPORARY) for entry in path.iterdir()):
         raise ConfigError(
             f"{path} is not empty and holds no minigan run: choose another with --run_dir DIR"
         )

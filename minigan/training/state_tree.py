@@ -26,7 +26,7 @@ def split(tree: Any) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def join(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The inverse of `split`. Raises CheckpointError for arrays missing from or extra to the tree."""
+    """The inverse of `split`. Raises CheckpointError for arrays that are missing or left over."""
     left = dict(arrays)
     joined = _join(tree, left)
     if left:

@@ -1,0 +1,65 @@
+"""The numba backend: the hot kernels for float32 on the CPU; the reference has all others.
+
+Imported at the first kernel call only, because importing numba takes half a second.
+"""
+
+from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from minigan.backends.cpu.linalg import matmul
+from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
+from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
+from minigan.backends.cpu.pointwise import (
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from minigan.backends.cpu.random import philox, philox_normal, philox_uniform
+from minigan.backends.cpu.resample import (
+    block_sum,
+    max_pool2d_indices,
+    scatter_add_last,
+    scatter_add_rows,
+    upsample_nearest,
+)
+from minigan.backends.cpu.upsample_conv import (
+    upsample_conv2d,
+    upsample_conv2d_input_grad,
+    upsample_conv2d_weight_grad,
+)
+
+__all__ = [
+    "adam_step",
+    "batch_norm",
+    "batch_norm_backward",
+    "block_sum",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "matmul",
+    "max_pool2d_indices",
+    "philox",
+    "philox_normal",
+    "philox_uniform",
+    "relu",
+    "relu_backward",
+    "rmsprop_step",
+    "row_norm",
+    "row_norm_backward",
+    "scatter_add_last",
+    "scatter_add_rows",
+    "sgd_step",
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh",
+    "tanh_backward",
+    "upsample_conv2d",
+    "upsample_conv2d_input_grad",
+    "upsample_conv2d_weight_grad",
+    "upsample_nearest",
+]

@@ -110,15 +110,15 @@ def _map_by_products(chunk, chunks, x, weights, taps, maps, bias, out, step_h, s
                 x, 0, channels, taps[tap0:tap1], step_h, step_w, height, width, row0, r, columns
             )
             _product(weight, columns, values)
-            n, y = row0 // height, row0 % height
-            for i in range(r):
-                for q in range(k):
+            for q in range(k):
+                n, y = row0 // height, row0 % height
+                for i in range(r):
                     for j in range(width):
                         value = values[q, i * width + j] + bias[q]
                         out[n, q, y * out_h + top, left + j * out_w] = value
-                y += 1
-                if y == height:
-                    n, y = n + 1, 0
+                    y += 1
+                    if y == height:
+                        n, y = n + 1, 0
 
 
 @kernel
@@ -177,14 +177,14 @@ def _weight_grad(chunk, chunks, x, grad, taps, sums, step_h, step_w, limit):
         columns = column_buffer[: depth * r * width].reshape(depth, r * width)
         grads = grad_buffer[: k * r * width].reshape(k, r * width)
         _gather(x, c0, c1 - c0, taps, step_h, step_w, height, width, row0, r, columns)
-        n, y = row0 // height, row0 % height
-        for i in range(r):
-            for q in range(k):
+        for q in range(k):
+            n, y = row0 // height, row0 % height
+            for i in range(r):
                 for j in range(width):
                     grads[q, i * width + j] = grad[n, q, y, j]
-            y += 1
-            if y == height:
-                n, y = n + 1, 0
+                y += 1
+                if y == height:
+                    n, y = n + 1, 0
         _product(grads, columns.T, product)
         for q in range(k):
             for d in range(depth):
@@ -235,8 +235,14 @@ def _taps(kernel_hw: Pair, padding: Pair, dilation: Pair) -> Array:
 
 
 def _run_maps(
-    x: Array, weights: list[Array], taps: list[Array], corners: list[Pair], strides: Pair,
-    bias: Array | None, out: Array, step: Pair
+    x: Array,
+    weights: list[Array],
+    taps: list[Array],
+    corners: list[Pair],
+    strides: Pair,
+    bias: Array | None,
+    out: Array,
+    step: Pair,
 ) -> Array:
     """Run the maps with these weights [K, C*T] and taps [T,2]; map m's pixels start at corner m."""
     (n, k, height, width) = out.shape
@@ -247,7 +253,7 @@ def _run_maps(
         tap, position = tap + len(t), position + w.size
     run(
         _map_by_rows if k <= _FEW_CHANNELS else _map_by_products,
-        chunks_for(out.size, 1 << 12) ,
+        chunks_for(out.size, 1 << 12),
         np.ascontiguousarray(x),
         np.concatenate([w.reshape(-1) for w in weights]),
         np.concatenate(taps),
@@ -330,7 +336,7 @@ def conv2d_weight_grad(
     """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,KH,KW]."""
     if groups != 1 or not all_float32(x, grad):
         return reference.conv2d_weight_grad(x, grad, kernel_hw, stride, padding, dilation, groups)
-    (n, k, oh, ow), c = grad.shape, x.shape[1]
+    (n, k, oh, _), c = grad.shape, x.shape[1]
     taps = _taps(kernel_hw, padding, dilation)
     few = k <= _FEW_CHANNELS
     # Wide layers have big sums, so they are cut by input channel instead, which needs none.

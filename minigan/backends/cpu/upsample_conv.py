@@ -98,11 +98,15 @@ def _blocks(grad, n0, images, r0, rows, halo, border, part0, part1, part2, part3
                         border[2 * i + 1, 2 * j + 1] + border[2 * i + 1, 2 * j + 2]
                     ) + (border[2 * i + 2, 2 * j + 1] + border[2 * i + 2, 2 * j + 2])
                 for j in range(width + 1):
-                    part1[0, k, b, i, j] = border[2 * i + 1, 2 * j + 1] + border[2 * i + 2, 2 * j + 1]
+                    part1[0, k, b, i, j] = (
+                        border[2 * i + 1, 2 * j + 1] + border[2 * i + 2, 2 * j + 1]
+                    )
                     part1[1, k, b, i, j] = border[2 * i + 1, 2 * j] + border[2 * i + 2, 2 * j]
             for i in range(rows + 1):
                 for j in range(width):
-                    part2[0, k, b, i, j] = border[2 * i + 1, 2 * j + 1] + border[2 * i + 1, 2 * j + 2]
+                    part2[0, k, b, i, j] = (
+                        border[2 * i + 1, 2 * j + 1] + border[2 * i + 1, 2 * j + 2]
+                    )
                     part2[1, k, b, i, j] = border[2 * i, 2 * j + 1] + border[2 * i, 2 * j + 2]
                 for j in range(width + 1):
                     part3[0, k, b, i, j] = border[2 * i + 1, 2 * j + 1]

@@ -1,0 +1,131 @@
+"""Activations and their gradients, one pass over flat memory each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigan.backends import reference
+from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
+from minigan.backends.protocol import Array
+
+_CHEAP, _COSTLY = 1 << 16, 1 << 13  # elements that are worth a thread
+
+
+@kernel
+def _relu(chunk, chunks, x, out):
+    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+        value = x[i]
+        out[i] = np.float32(0) if value <= 0 else value  # so written, NaN stays NaN
+
+
+@kernel
+def _relu_backward(chunk, chunks, grad, y, out):
+    for i in range(chunk * y.size // chunks, (chunk + 1) * y.size // chunks):
+        out[i] = grad[i] if y[i] > 0 else np.float32(0)
+
+
+@kernel
+def _leaky_relu(chunk, chunks, x, slope, out):
+    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+        out[i] = x[i] if x[i] > 0 else slope * x[i]
+
+
+@kernel
+def _leaky_relu_backward(chunk, chunks, grad, x, slope, out):
+    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+        out[i] = grad[i] if x[i] > 0 else slope * grad[i]
+
+
+@kernel
+def _tanh(chunk, chunks, x, out):
+    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+        out[i] = math.tanh(x[i])
+
+
+@kernel
+def _tanh_backward(chunk, chunks, grad, y, out):
+    for i in range(chunk * y.size // chunks, (chunk + 1) * y.size // chunks):
+        out[i] = grad[i] * (np.float32(1) - y[i] * y[i])
+
+
+@kernel
+def _sigmoid(chunk, chunks, x, out):
+    one = np.float32(1)
+    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+        decay = math.exp(-abs(x[i]))  # never above 1, so it cannot overflow
+        out[i] = (one if x[i] >= 0 else decay) / (one + decay)
+
+
+@kernel
+def _sigmoid_backward(chunk, chunks, grad, y, out):
+    for i in range(chunk * y.size // chunks, (chunk + 1) * y.size // chunks):
+        out[i] = grad[i] * y[i] * (np.float32(1) - y[i])
+
+
+def _apply(
+    function: Callable[..., None], smallest: int, arrays: tuple[Array, ...], *rest: Any
+) -> Array:
+    out = np.empty(arrays[0].shape, np.float32)
+    flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
+    run(function, chunks_for(out.size, smallest), *flat, *rest, out.reshape(-1))
+    return out
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0); NaN stays NaN."""
+    if not all_float32(x):
+        return reference.relu(x)
+    return _apply(_relu, _CHEAP, (x,))
+
+
+def relu_backward(grad: Array, y: Array) -> Array:
+    """grad where y > 0, else 0."""
+    if not all_float32(grad, y):
+        return reference.relu_backward(grad, y)
+    return _apply(_relu_backward, _CHEAP, (grad, y))
+
+
+def leaky_relu(x: Array, slope: float) -> Array:
+    """x where x > 0, else slope * x."""
+    if not all_float32(x):
+        return reference.leaky_relu(x, slope)
+    return _apply(_leaky_relu, _CHEAP, (x,), np.float32(slope))
+
+
+def leaky_relu_backward(grad: Array, x: Array, slope: float) -> Array:
+    """grad where x > 0, else slope * grad."""
+    if not all_float32(grad, x):
+        return reference.leaky_relu_backward(grad, x, slope)
+    return _apply(_leaky_relu_backward, _CHEAP, (grad, x), np.float32(slope))
+
+
+def tanh(x: Array) -> Array:
+    """Hyperbolic tangent."""
+    if not all_float32(x):
+        return reference.tanh(x)
+    return _apply(_tanh, _COSTLY, (x,))
+
+
+def tanh_backward(grad: Array, y: Array) -> Array:
+    """grad * (1 - y*y)."""
+    if not all_float32(grad, y):
+        return reference.tanh_backward(grad, y)
+    return _apply(_tanh_backward, _CHEAP, (grad, y))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) without overflow."""
+    if not all_float32(x):
+        return reference.sigmoid(x)
+    return _apply(_sigmoid, _COSTLY, (x,))
+
+
+def sigmoid_backward(grad: Array, y: Array) -> Array:
+    """grad * y * (1 - y)."""
+    if not all_float32(grad, y):
+        return reference.sigmoid_backward(grad, y)
+    return _apply(_sigmoid_backward, _CHEAP, (grad, y))

@@ -1,0 +1,156 @@
+"""The `minigan` command. What it cannot do ends in one line on standard error and status 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from minigan.errors import ConfigError, MiniganError
+
+# Heavy modules are imported by the command that needs them, so that --help comes at once.
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 after an error, 130 after Ctrl-C."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(args)
+    except MiniganError as error:
+        print(f"minigan: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `minigan info RUN | head`: nobody reads on
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        print("\nminigan: stopped at once; what was saved before is intact", file=sys.stderr)
+        return 130
+    except SystemExit as stop:  # tyro, after --help
+        return stop.code if isinstance(stop.code, int) else 0
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    if args[0] in ("-V", "--version", "version"):
+        import minigan
+
+        print(f"minigan {minigan.__version__}")
+        return 0
+    if args[0] not in _COMMANDS:
+        raise ConfigError(f"unknown command {args[0]!r}: use one of {', '.join(_COMMANDS)}")
+    return _COMMANDS[args[0]](args[1:])
+
+
+def _usage() -> str:
+    width = max(len(name) for name in _COMMANDS)
+    lines = [f"  {name:<{width}}  {command.__doc__}" for name, command in _COMMANDS.items()]
+    return "\n".join(
+        ["usage: minigan COMMAND ...", "", "commands:", *lines, "", "minigan COMMAND --help: more"]
+    )
+
+
+def _train(args: list[str]) -> int:
+    """train a model: minigan train MODEL [flags]"""
+    from minigan import models
+    from minigan.training import train_from_flags
+
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: minigan train MODEL [flags]; minigan train MODEL --help lists the flags")
+        print("models:", ", ".join(models.list()))
+        return 0
+    if args[0].startswith("-"):
+        raise ConfigError(f"the model comes before the flags: minigan train MODEL {args[0]} ...")
+    return train_from_flags(args[0], args[1:], f"minigan train {args[0]}").exit_status
+
+
+def _resume(args: list[str]) -> int:
+    """continue a run: minigan resume RUN [flags], e.g. --max_steps 2000"""
+    from minigan.training import train_from_flags
+    from minigan.training.saved_run import open_run
+
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: minigan resume RUN [--n_epochs N] [--max_steps N] [flags of minigan train]")
+        return 0
+    run = open_run(Path(args[0]))
+    flags = ["--resume", "--run_dir", args[0], *args[1:]]
+    return train_from_flags(run.model, flags, "minigan resume").exit_status
+
+
+def _sample(args: list[str]) -> int:
+    """draw images from a run: minigan sample RUN [-n N] [--labels 0 1 2]"""
+    import tyro
+
+    from minigan.training.options import parse_flags
+    from minigan.training.saved_run import draw_samples
+
+    @dataclass(frozen=True)
+    class Flags:
+        run: tyro.conf.Positional[Path]
+        """The run folder."""
+        n: Annotated[int | None, tyro.conf.arg(aliases=["-n"], metavar="INT")] = None
+        """How many images; 64, or ten for each of --labels."""
+        labels: tuple[int, ...] = ()
+        """Classes to draw, one a column; all in turn if none are given."""
+        seed: int = 0
+        """Seed of the latents."""
+        out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+        """A .png for a grid, a .npy for the images as float32 in [-1, 1]; RUN/sample.png."""
+        checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+        """A checkpoint folder of the run instead of the newest."""
+        device: str = "cpu"
+        """Where to compute: cpu, cuda or cuda:N."""
+
+    flags = parse_flags(Flags, args, "minigan sample", "Draw images from a run.")
+    out = draw_samples(
+        flags.run,
+        n=flags.n,
+        labels=flags.labels,
+        seed=flags.seed,
+        out=flags.out,
+        checkpoint=flags.checkpoint,
+        device=flags.device,
+    )
+    print(out)
+    return 0
+
+
+def _info(args: list[str]) -> int:
+    """show this installation, or a run: minigan info [RUN]"""
+    from minigan.training.report import describe_installation, describe_run
+
+    if args and args[0] in ("-h", "--help"):
+        print("usage: minigan info [RUN]")
+    elif len(args) > 1:
+        raise ConfigError(f"unexpected argument {args[1]!r}: minigan info [RUN]")
+    else:
+        print(describe_run(Path(args[0])) if args else describe_installation())
+    return 0
+
+
+def _models(args: list[str]) -> int:
+    """list the models that can be trained"""
+    from minigan import models
+
+    if args and args[0] not in ("-h", "--help"):
+        raise ConfigError(f"unexpected argument {args[0]!r}: minigan models")
+    names = models.list()
+    width = max(len(name) for name in names)
+    for name in names:
+        print(f"{name:<{width}}  {models.get(name).description}")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[list[str]], Any]] = {
+    "train": _train,
+    "resume": _resume,
+    "sample": _sample,
+    "info": _info,
+    "models": _models,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""Judging generated digits."""
+
+from minigan.metrics.classifier import DigitClassifier, accuracy, classify, load_classifier
+
+__all__ = ["DigitClassifier", "accuracy", "classify", "load_classifier"]

@@ -1,0 +1,9 @@
+"""Optimisers and learning rate schedules, with PyTorch's names, defaults and results."""
+
+from minigan.optim import lr_scheduler
+from minigan.optim.adam import Adam, AdamW
+from minigan.optim.optimizer import Optimizer
+from minigan.optim.rmsprop import RMSprop
+from minigan.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]

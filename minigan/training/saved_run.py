@@ -1,0 +1,121 @@
+"""Reading a run folder back: its settings, its model, and images drawn from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan import models
+from minigan.errors import CheckpointError, ConfigError
+from minigan.training import checkpoint as checkpoints
+from minigan.training import pictures
+from minigan.training.checkpoint import Checkpoint
+from minigan.training.files import write_file
+from minigan.training.options import TrainOptions
+from minigan.training.recorder import restore
+from minigan.training.run_folder import RunFolder
+
+
+def open_run(path: Path, model: str | None = None) -> RunFolder:
+    """The run in `path`. Raises CheckpointError if there is none, or it is of another model."""
+    if not path.exists():
+        raise CheckpointError(f"there is no run in {path}")
+    run = RunFolder.open(path)
+    if model is not None and run.model != model:
+        raise CheckpointError(f"{path} is a run of {run.model!r}, not of {model!r}")
+    return run
+
+
+def stored_config(run: RunFolder) -> Any:
+    """The model's Config that the run was started with."""
+    return _rebuild(models.get(run.model).Config, run.about["config"], run)
+
+
+def stored_options(run: RunFolder) -> TrainOptions:
+    """The TrainOptions that the run was started with, set to resume it where it is now."""
+    stored = {**run.about["options"], "run_dir": run.path, "resume": True}
+    if stored.get("data_dir") is not None:
+        stored["data_dir"] = Path(stored["data_dir"])
+    return _rebuild(TrainOptions, stored, run)
+
+
+def fields(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass and their values."""
+    return {each.name: getattr(config, each.name) for each in dataclasses.fields(config)}
+
+
+def new_gan(run: RunFolder, device: str = "cpu") -> Any:
+    """The model of a run, with new weights."""
+    return models.create(run.model, device=device, **fields(stored_config(run)))
+
+
+def newest(run: RunFolder) -> Checkpoint | None:
+    """The newest whole checkpoint of a run, or None; says which newer ones it had to skip."""
+    checkpoint, errors = run.newest_checkpoint()
+    for error in errors:
+        print(f"minigan: skipped a broken checkpoint: {error}", file=sys.stderr)
+    return checkpoint
+
+
+def saved_gan(run: RunFolder, folder: Path | None = None, device: str = "cpu") -> Any:
+    """The model of a run as the checkpoint in `folder`, or the newest one, holds it.
+
+    Raises CheckpointError if there is no whole one.
+    """
+    checkpoint = newest(run) if folder is None else checkpoints.load(folder, run.model)
+    if checkpoint is None:
+        raise CheckpointError(f"{run.path} has no checkpoint that can be used yet")
+    gan = new_gan(run, device)
+    restore(gan, None, checkpoint)
+    return gan
+
+
+def draw_samples(
+    path: Path,
+    n: int | None = None,
+    labels: Sequence[int] = (),
+    seed: int = 0,
+    out: Path | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Draw n images from the run in `path`; returns the file: a .png grid, or a .npy array.
+
+    With labels (all classes in turn, if the model has classes and none are given) each class is a
+    column of the grid. Raises MiniganError.
+    """
+    out = out or path / "sample.png"
+    if out.suffix not in (".png", ".npy"):
+        raise ConfigError(f"cannot write {out}: give --out a name that ends in .png or .npy")
+    gan = saved_gan(open_run(path), checkpoint, device)
+    if labels and not gan.needs_labels:
+        raise ConfigError(f"{gan.name} has no classes: leave --labels out")
+    columns = len(labels) or (gan.config.n_classes if gan.needs_labels else 8)
+    n = (10 * columns if gan.needs_labels else 64) if n is None else n
+    asked = np.resize(np.array(labels, np.int64), max(n, 0)) if labels else None
+    images = gan.sample(n, labels=asked, seed=seed)
+    if out.suffix == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, images)
+        write_file(out, buffer.getvalue())
+    else:
+        write_file(out, pictures.png(pictures.sample_grid(images, min(columns, n))))
+    return out
+
+
+def _rebuild(kind: Any, stored: dict[str, Any], run: RunFolder) -> Any:
+    """A dataclass from its JSON, in which tuples have become lists."""
+    known = {each.name for each in dataclasses.fields(kind)}
+    unknown = [name for name in stored if name not in known]
+    if unknown:
+        raise CheckpointError(
+            f"{run.path / 'config.json'} has the unknown setting {unknown[0]!r}: it was written by "
+            "another version of minigan"
+        )
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
