@@ -94,7 +94,8 @@ class Tensor:
     ) -> Tensor:
         """Around an array, without a copy. For operations."""
         self = object.__new__(Tensor)
-        self._array = array
+        # NumPy's functions of a 0-d array return scalars, which are no arrays.
+        self._array = np.asarray(array) if isinstance(array, np.generic) else array
         self._grad = None
         self._grad_fn = grad_fn
         self._requires_grad = grad_fn is not None

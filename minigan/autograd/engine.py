@@ -123,10 +123,10 @@ def _walk(
                 continue
             handed_on = {id(grad._array)}
             results = _apply_rule(node, grad, create_graph)
-            for edge, need, result in zip(node.edges, node.needs, results, strict=True):
-                if edge is not None and need and result is not None:
+            for target, need, result in zip(node.edges, node.needs, results, strict=True):
+                if target is not None and need and result is not None:
                     array = result._array
-                    grads.add(edge, result, id(array) in handed_on or array.base is not None)
+                    grads.add(target, result, id(array) in handed_on or array.base is not None)
                     handed_on.add(id(array))
             if not retain_graph:
                 node.free()

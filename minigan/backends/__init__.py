@@ -34,7 +34,7 @@ def backend(name: str) -> Kernels:
     path = _MODULES[name]
     own = importlib.import_module(path) if path else reference
     table = {kernel: getattr(own, kernel, getattr(reference, kernel)) for kernel in NAMES}
-    return SimpleNamespace(xp=np, name=name, **table)  # type: ignore[return-value]
+    return SimpleNamespace(xp=np, name=name, **table)
 
 
 class _Choice:

@@ -33,7 +33,7 @@ def prefetched(source: Iterator[T], depth: int) -> Generator[T, None, None]:
                 return
             yield item
     finally:
-        pass
+        stop.set()
         # After stop the thread puts at most one more item, and the emptied queue has room for it.
         while True:
             try:

@@ -132,7 +132,7 @@ class ACGAN(base.Model):
                 network.parameters(), lr=config.lr, betas=(config.b1, config.b2)
             )
 
-    def update(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+    def update(self, images: Tensor, labels: Any) -> dict[str, Tensor]:
         n = images.shape[0]
         latent = creation.randn(n, self.config.latent_dim, device=self.device)
         asked = creation.randint(0, self.config.n_classes, (n,), device=self.device)

@@ -107,8 +107,8 @@ class Model:
         """Fill `networks` and `optimizers`."""
         raise TypeError(f"{type(self).__name__} defines no build()")
 
-    def update(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
-        """Update every network once; returns 0-d tensors by name."""
+    def update(self, images: Tensor, labels: Any) -> dict[str, Tensor]:
+        """Update every network once, labels being a Tensor [N] or None; 0-d tensors by name."""
         raise TypeError(f"{type(self).__name__} defines no update()")
 
     def generate(
@@ -170,10 +170,10 @@ class Model:
         decay = self.config.ema
         live, average = self.networks["generator"], self.networks["generator_ema"]
         with no_grad():
-            for a, p in zip(average.parameters(), live.parameters(), strict=True):
-                a.mul_(decay).add_(p.detach() * (1.0 - decay))
-            for a, b in zip(average.buffers(), live.buffers(), strict=True):
-                a.copy_(b)
+            for mean, p in zip(average.parameters(), live.parameters(), strict=True):
+                mean.mul_(decay).add_(p.detach() * (1.0 - decay))
+            for copied, buffer in zip(average.buffers(), live.buffers(), strict=True):
+                copied.copy_(buffer)
 
     # --- sampling -------------------------------------------------------------------------------
     def sample(
@@ -195,8 +195,11 @@ class Model:
                 for start in range(0, n, _SAMPLING_BATCH):
                     part = slice(start, min(start + _SAMPLING_BATCH, n))
                     count = part.stop - start
-                    given = [None if v is None else np.asarray(v)[part] for v in (labels, codes)]
-                    images.append(self.generate(generator, count, *given, source).numpy())
+                    asked, code = (
+                        None if v is None else np.asarray(v)[part] for v in (labels, codes)
+                    )
+                    made = self.generate(generator, count, asked, code, source)
+                    images.append(made.numpy())
         finally:
             generator.train(training)
         return np.concatenate(images)

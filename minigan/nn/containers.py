@@ -22,6 +22,11 @@ class Identity(Module):
 class _Numbered(Module):
     """Modules under the names "0", "1", ..."""
 
+    def _of(self, modules: list[Any]) -> Any:
+        """A container of the same kind with some of the modules."""
+        part = type(self)()
+        return part.extend(modules)
+
     def __len__(self) -> int:
         return len(self._modules)
 
@@ -31,11 +36,7 @@ class _Numbered(Module):
     def __getitem__(self, index: int | slice) -> Any:
         modules = list(self._modules.values())
         if isinstance(index, slice):
-            return (
-                type(self)(*modules[index])
-                if isinstance(self, Sequential)
-                else type(self)(modules[index])
-            )
+            return self._of(modules[index])
         return modules[index]
 
     def __setitem__(self, index: int, module: Module) -> None:

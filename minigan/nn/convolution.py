@@ -41,7 +41,7 @@ class _Convolution(Module):
         first, second = (
             (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         )
-        like = {"device": device, "dtype": dtype}
+        like: dict[str, Any] = {"device": device, "dtype": dtype}
         shape = (first, second // groups, *self.kernel_size)
         self.weight = Parameter(creation.empty(shape, **like))
         self.register_parameter(
@@ -144,7 +144,7 @@ class ConvTranspose2d(_Convolution):
                 f"{self!r}: output_size {wanted} is out of reach: it must lie between "
                 f"{tuple(smallest)} and {tuple(largest)}"
             )
-        return extra  # type: ignore[return-value]
+        return extra
 
     def extra_repr(self) -> str:
         text = super().extra_repr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from minigan import creation
 from minigan.errors import ShapeError
@@ -17,12 +18,12 @@ class Linear(Module):
     """y = x W^T + b. [..., in_features] -> [..., out_features]."""
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: object = None,
-        dtype: object = None,
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
+        dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        like = {"device": device, "dtype": dtype}
+        like: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = Parameter(creation.empty(out_features, in_features, **like))
         self.register_parameter(
             "bias", Parameter(creation.empty(out_features, **like)) if bias else None
@@ -43,4 +44,5 @@ class Linear(Module):
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"  # noqa: E501
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"

@@ -113,7 +113,7 @@ class Module:
         for table in found:
             if table is self._buffers:
                 self._transient_buffers.discard(name)
-            del table[name]  # type: ignore[attr-defined]
+            del table[name]
         self.__dict__.pop(name, None)
         return bool(found)
 

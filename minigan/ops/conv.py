@@ -37,14 +37,14 @@ class Geometry(NamedTuple):
 
     def output_hw(self, hw: Any, kernel: Any) -> tuple[int, int]:
         """The size of C(x, w) for an input of size hw."""
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             (n + 2 * p - d * (k - 1) - 1) // s + 1
             for n, k, s, p, d in zip(hw, kernel, *self[:3], strict=True)
         )
 
     def smallest_input_hw(self, hw: Any, kernel: Any) -> tuple[int, int]:
         """The smallest input whose convolution has size hw."""
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             (n - 1) * s - 2 * p + d * (k - 1) + 1
             for n, k, s, p, d in zip(hw, kernel, *self[:3], strict=True)
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from minigan.autograd import Function
 from minigan.errors import ShapeError
-from minigan.ops.elementwise import exp, log, mul, sqrt, where
+from minigan.ops.elementwise import equal, exp, log, mul, sqrt, where
 from minigan.ops.operands import normalize_axis, require_float
 from minigan.ops.shape import BroadcastTo, GatherLast, Permute, Reshape, squeeze
 from minigan.tensor import Tensor
@@ -166,7 +166,7 @@ def norm(x: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) -> Ten
     if p != 2:
         raise ShapeError(f"norm: p = {p} is not offered; use 1, 2 or inf")
     square = sum(x * x, dim, keepdim)
-    zero = square == 0
+    zero = equal(square, 0.0)
     return where(zero, 0.0, sqrt(where(zero, 1.0, square)))
 
 

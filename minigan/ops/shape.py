@@ -204,7 +204,8 @@ class PutAdd(Function):
     def forward(self, x: Any) -> Any:
         k = kernels_for(x)
         rows = k.xp.moveaxis(x, self.axis, 0)
-        flat = k.xp.ascontiguousarray(rows.reshape(rows.shape[0], -1))
+        width = math.prod(rows.shape[1:])  # -1 would be ambiguous where there are no rows
+        flat = k.xp.ascontiguousarray(rows.reshape(rows.shape[0], width))
         out = k.scatter_add_rows(flat, self.index, self.length)
         return k.xp.moveaxis(out.reshape(self.length, *rows.shape[1:]), 0, self.axis)
 

@@ -54,16 +54,22 @@ def loss_plot(rows: Sequence[dict[str, Any]], title: str = "") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    names = [name for name in (rows[0] if rows else {}) if name not in ("step", "epoch")]
+    # A model may log a loss in some steps only: {name: [(step, value), ...]}, in order of appearance.
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in ("step", "epoch"):
+                curves.setdefault(name, []).append((row["step"], value))
+    names = list(curves)
     losses = [name for name in names if name.endswith("loss")]
     panels = [panel for panel in (losses, [n for n in names if n not in losses]) if panel]
     figure = Figure(figsize=(9, 3.5 * max(len(panels), 1)), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    steps = np.array([row["step"] for row in rows])
     axes = figure.subplots(max(len(panels), 1), 1, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels, strict=False):
         for position, name in enumerate(panel):
-            _curve(axis, steps, np.array([row[name] for row in rows], float), name, f"C{position}")
+            steps, values = np.array(curves[name], dtype=float).T
+            _curve(axis, steps, values, name, f"C{position}")
         axis.legend(loc="upper right")
         axis.grid(alpha=0.3)
     axes[0].set_title(title)

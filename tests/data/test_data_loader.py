@@ -44,6 +44,16 @@ def test_a_permutation_is_a_permutation(n):
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
+def test_a_permutation_sorts_by_both_words():
+    from minigan.backends.reference import philox
+
+    n = 200_000  # large enough for equal high words
+    words = philox(5, 2**62 + 3 * 2**40, 2 * n)
+    high, low = words[0::2], words[1::2]
+    assert len(np.unique(high)) < n
+    np.testing.assert_array_equal(permutation(5, 3, n), np.lexsort((low, high)))
+
+
 def test_permutations_differ_by_seed_and_epoch_and_repeat():
     orders = [permutation(seed, epoch, 500) for seed in (0, 1, 2**64 - 1) for epoch in range(5)]
     assert len({order.tobytes() for order in orders}) == len(orders)

@@ -99,4 +99,4 @@ class TorchACGAN:
         d_loss = 0.5 * (d_real + d_fake)
         d_loss.backward()
         self.optimizers["discriminator"].step()
-        return {"g_loss": float(g_loss), "d_loss": float(d_loss), "class_loss": float(class_loss)}
+        return {"g_loss": g_loss.item(), "d_loss": d_loss.item(), "class_loss": class_loss.item()}

@@ -112,7 +112,9 @@ def test_a_state_resumes_bit_for_bit():
     for i in range(2, 4):
         expected = straight.step(batch(seed=i))
         actual = resumed.step(batch(seed=i))
-        assert {k: float(v) for k, v in expected.items()} == {k: float(v) for k, v in actual.items()}
+        assert {k: float(v) for k, v in expected.items()} == {
+            k: float(v) for k, v in actual.items()
+        }
     assert np.array_equal(straight.sample(8, seed=0), resumed.sample(8, seed=0))
 
 

@@ -64,7 +64,7 @@ def spectral_norm(
     axis = dim if dim is not None else int(isinstance(module, ConvTranspose2d))
     hook = _SpectralNorm(name, n_power_iterations, axis, eps)
     rows, columns = hook.matrix(weight.detach()).shape
-    like = {"dtype": weight.dtype, "device": weight.device}
+    like: dict[str, Any] = {"dtype": weight.dtype, "device": weight.device}
     with no_grad():
         u = F.normalize(init.normal_(creation.empty(rows, **like)), dim=0, eps=eps)
         v = F.normalize(init.normal_(creation.empty(columns, **like)), dim=0, eps=eps)

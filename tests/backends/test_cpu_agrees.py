@@ -1,0 +1,358 @@
+"""Every kernel of the numba backend against the reference: values, layouts, threads, side effects.
+
+The reference computes in float64 from the same numbers, so it is the better of the two.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigan.backends import backend, reference
+from minigan.backends.protocol import NAMES
+from minigan.errors import ConfigError
+
+pytest.importorskip("numba")
+
+threads = pytest.importorskip("minigan.backends.cpu.threads")
+
+Case = tuple[Any, ...]
+
+_ONE, _TWO = (1, 1), (2, 2)
+
+# (N, C, K, (H, W), (KH, KW), stride, padding, dilation, groups)
+_CONVOLUTIONS = [
+    (2, 3, 4, (7, 6), (3, 3), _ONE, _ONE, _ONE, 1),
+    (3, 8, 16, (9, 9), (3, 3), _TWO, _ONE, _ONE, 1),
+    (2, 16, 8, (8, 8), (4, 4), _TWO, _ONE, _ONE, 1),  # the U-Net's and DCGAN's down and up
+    (2, 5, 1, (12, 10), (3, 3), _ONE, _ONE, _ONE, 1),  # few filters: the direct kernel
+    (2, 1, 6, (9, 8), (5, 5), _TWO, _TWO, _ONE, 1),
+    (2, 4, 4, (9, 10), (3, 2), (2, 1), (0, 3), (2, 3), 1),
+    (2, 4, 5, (7, 7), (2, 2), (3, 3), (0, 0), _ONE, 1),  # some pixels meet no tap
+    (2, 4, 6, (6, 6), (3, 3), _ONE, _ONE, _ONE, 2),
+    (1, 3, 4, (40, 41), (7, 7), _ONE, (3, 3), _ONE, 1),
+    (0, 3, 4, (6, 6), (3, 3), _ONE, _ONE, _ONE, 1),
+]
+_UPSAMPLED = [
+    (2, 3, 4, 5, 6),
+    (3, 16, 8, 8, 8),
+    (1, 4, 3, 40, 30),
+    (7, 2, 5, 1, 1),
+    (0, 3, 4, 4, 4),
+]
+_IMAGES = [(2, 3, 8, 6), (5, 16, 12, 12), (0, 3, 4, 4)]
+_VECTORS = [(7, 33), (300, 70), (0, 5)]
+
+
+def _conv_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    cases: dict[str, list[Case]] = {
+        name: [] for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+    }
+    for n, c, k, hw, kernel, *window, groups in _CONVOLUTIONS:
+        stride, padding, dilation = window
+        out = [
+            (hw[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
+            for i in (0, 1)
+        ]
+        x, grad = rng.normal(size=(n, c, *hw)), rng.normal(size=(n, k, *out))
+        weight = rng.normal(size=(k, c // groups, *kernel))
+        for bias_k, bias_c in ((None, None), (rng.normal(size=k), rng.normal(size=c))):
+            cases["conv2d"].append((x, weight, bias_k, *window, groups))
+            cases["conv2d_input_grad"].append((grad, weight, bias_c, hw, *window, groups))
+        cases["conv2d_weight_grad"].append((x, grad, kernel, *window, groups))
+    return cases
+
+
+def _upsample_conv_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    sets = [
+        (
+            rng.normal(size=(n, c, h, w)),
+            rng.normal(size=(k, c, 3, 3)),
+            rng.normal(size=(n, k, 2 * h, 2 * w)),
+            rng.normal(size=k),
+        )
+        for n, c, k, h, w in _UPSAMPLED
+    ]
+    return {
+        "upsample_conv2d": [(x, weight, b) for x, weight, _, bias in sets for b in (None, bias)],
+        "upsample_conv2d_input_grad": [(grad, weight) for _, weight, grad, _ in sets],
+        "upsample_conv2d_weight_grad": [(x, grad) for x, _, grad, _ in sets],
+    }
+
+
+def _norm_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    forward, backward, rows, rows_backward = [], [], [], []
+    for shape in _IMAGES + _VECTORS:
+        c = shape[1]
+        x, grad = rng.normal(2, 3, shape), rng.normal(size=shape)
+        weight, bias = rng.normal(size=c), rng.normal(size=c)
+        mean, var = rng.normal(size=c), rng.uniform(0.5, 2, c)
+        forward += [(x, None, None, 1e-5), (x, weight, bias, 0.8)]
+        backward += [(grad, x, None, mean, var, 1e-5), (grad, x, weight, mean, var, 0.8)]
+    for shape in _VECTORS:
+        rows.append((rng.normal(2, 3, shape), 1e-5))
+        var = rng.uniform(0.5, 2, shape[0])
+        rows_backward.append((rng.normal(size=shape), rng.normal(size=shape), var, 1e-5))
+    return {
+        "batch_norm": forward,
+        "batch_norm_backward": backward,
+        "row_norm": rows,
+        "row_norm_backward": rows_backward,
+    }
+
+
+def _pointwise_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    shapes = [(), (3, 5), (9, 70, 300), (0, 4)]
+    singles = [rng.normal(0, 2, shape) for shape in shapes]
+    singles.append(np.array([-np.inf, -1e30, -100, -0.0, 0.0, 1e-30, 100, np.inf, np.nan]))
+    pairs = [(rng.normal(size=shape), rng.normal(size=shape)) for shape in shapes]
+    table: dict[str, list[Case]] = {}
+    for name in ("relu", "leaky_relu", "tanh", "sigmoid"):
+        slope = (0.2,) if name == "leaky_relu" else ()
+        table[name] = [(x, *slope) for x in singles]
+        table[f"{name}_backward"] = [(*pair, *slope) for pair in pairs]
+    return table
+
+
+def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    images = [rng.normal(size=shape) for shape in _IMAGES]
+    # Few values make ties, and some windows hold nothing but -inf.
+    pooled = [rng.choice([-np.inf, 0.0, 1.0, np.nan], size=shape) for shape in _IMAGES] + images
+    pools = []
+    for x in pooled:
+        h, w = x.shape[2:]
+        pools.append((x, _TWO, _TWO, (0, 0), _ONE, (h // 2, w // 2)))
+        pools.append((x, (3, 3), _TWO, _ONE, _ONE, ((h - 1) // 2 + 1, (w - 1) // 2 + 1)))
+        pools.append((x, (2, 1), _ONE, (0, 0), (2, 1), (h - 2, w)))
+    values = [rng.normal(size=shape) for shape in [(3, 50), (40, 900), (0, 4), (4, 0)]]
+    return {
+        "upsample_nearest": [(x, scale) for x in images for scale in (_TWO, (1, 3))],
+        "block_sum": [(x, scale) for x in images for scale in (_TWO, (4, 1))],
+        "max_pool2d_indices": pools,
+        "scatter_add_last": [(v, rng.integers(0, 6, v.shape), 7) for v in values],
+        "scatter_add_rows": [(v, rng.integers(0, 6, len(v)), 7) for v in values],
+    }
+
+
+def _random_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    draws = [(0, 0, 4), (2**64 - 3, 2**64 - 2, 50_001), (-5, 2**33, 7), (9, 1, 0)]
+    return {name: draws for name in ("philox", "philox_uniform", "philox_normal")}
+
+
+def _optimizer_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    sgd, adam, rmsprop = [], [], []
+    for shape in [(5, 7), (90_000,), (), (0, 3)]:
+        p, g, a = (rng.normal(size=shape) for _ in range(3))
+        b = rng.uniform(0.1, 2, shape)
+        for first in (True, False):
+            sgd.append((p, g, a, 0.1, 0.9, 0.2, 0.01, False, first))
+        sgd += [(p, g, None, 0.1, 0.0, 0.0, 0.0, False, True)]
+        sgd += [(p, g, a, 0.1, 0.9, 0.0, 0.0, True, False)]
+        for decoupled in (False, True):
+            adam.append((p, g, a, b, 0.1, 0.5, 0.999, 1e-8, 0.01, decoupled, 3))
+        rmsprop += [
+            (p, g, b, None, None, 0.1, 0.9, 1e-8, 0.01, 0.0),
+            (p, g, b, a, None, 0.1, 0.9, 1e-8, 0.0, 0.5),
+            (p, g, b, a, 0.1 * a, 0.1, 0.9, 1e-3, 0.0, 0.5),
+        ]
+    return {"sgd_step": sgd, "adam_step": adam, "rmsprop_step": rmsprop}
+
+
+def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    shapes = [
+        ((3, 4), (4, 5)),
+        ((300, 200), (200, 150)),
+        ((64, 100), (100, 3000)),
+        ((2, 3, 4), (4, 5)),
+        ((4,), (4, 2)),
+        ((4,), (4,)),
+        ((0, 4), (4, 5)),
+        ((2, 0), (0, 3)),
+    ]
+    return {"matmul": [(rng.normal(size=a), rng.normal(size=b)) for a, b in shapes]}
+
+
+def _all_cases() -> dict[str, list[Case]]:
+    table: dict[str, list[Case]] = {}
+    for make in (
+        _conv_cases,
+        _upsample_conv_cases,
+        _matmul_cases,
+        _norm_cases,
+        _pointwise_cases,
+        _resample_cases,
+        _random_cases,
+        _optimizer_cases,
+    ):
+        table |= make(np.random.default_rng(0))
+    return table
+
+
+CASES = _all_cases()
+IN_PLACE = ("sgd_step", "adam_step", "rmsprop_step")
+
+
+def _cast(case: Case, dtype: type) -> Case:
+    """The case with fresh float arrays of this dtype."""
+    return tuple(
+        arg.astype(dtype) if isinstance(arg, np.ndarray) and arg.dtype.kind == "f" else arg
+        for arg in case
+    )
+
+
+def _call(kernel: Callable[..., Any], name: str, args: Case) -> list[np.ndarray]:
+    """What the kernel returns, or, if it works in place, its arrays afterwards."""
+    result = kernel(*args)
+    if name in IN_PLACE:
+        assert result is None
+        return [arg for arg in args if isinstance(arg, np.ndarray)]
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def _assert_close(actual: np.ndarray, expected: np.ndarray) -> None:
+    assert isinstance(actual, np.ndarray)
+    assert actual.shape == expected.shape
+    if expected.dtype.kind in "iu":
+        np.testing.assert_array_equal(actual, expected)
+        return
+    finite = np.abs(expected[np.isfinite(expected)])
+    tolerance = 1e-5 if actual.dtype == np.float32 else 1e-12
+    size = max(1.0, finite.max(initial=0.0))
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance * size)
+
+
+def test_every_kernel_has_a_case():
+    assert list(CASES) and set(CASES) == set(NAMES)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_agrees_with_reference(name, dtype):
+    ours = getattr(backend("cpu"), name)
+    for case in CASES[name]:
+        args = _cast(case, dtype)
+        before = _cast(args, dtype)
+        actual = _call(ours, name, args)
+        exact = name.startswith("philox")  # draws are float32 whatever the oracle computes in
+        expected = _call(
+            getattr(reference, name), name, case if exact else _cast(before, np.float64)
+        )
+        for a, e in zip(actual, expected, strict=True):
+            assert a.dtype == (e.dtype if exact or e.dtype.kind in "iu" else dtype)
+            _assert_close(a, e)
+        if name not in IN_PLACE:
+            for arg, kept in zip(args, before, strict=True):
+                np.testing.assert_array_equal(arg, kept)
+
+
+def _sliced(x: np.ndarray) -> np.ndarray:
+    wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), 9, x.dtype)
+    wide[..., ::2] = x
+    return wide[..., ::2]
+
+
+def _reversed(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x[..., ::-1])[..., ::-1]
+
+
+def _zero_stride(x: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(x[:1], x.shape)
+
+
+LAYOUTS = {
+    "sliced": _sliced,
+    "reversed": _reversed,
+    "fortran": np.asfortranarray,
+    "zero_stride": _zero_stride,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("philox")])
+def test_any_layout(name, layout):
+    if name in IN_PLACE and layout == "zero_stride":
+        pytest.skip("an array that is updated in place has an element in each place")
+    ours = getattr(backend("cpu"), name)
+    for case in CASES[name]:
+        plain = _cast(case, np.float32)
+        args = tuple(
+            LAYOUTS[layout](a) if isinstance(a, np.ndarray) and a.ndim and len(a) else a
+            for a in plain
+        )
+        expected = _call(
+            getattr(reference, name),
+            name,
+            tuple(np.copy(a) if isinstance(a, np.ndarray) else a for a in _cast(args, np.float64)),
+        )
+        for a, e in zip(_call(ours, name, args), expected, strict=True):
+            _assert_close(a, e)
+
+
+@pytest.fixture
+def restore_threads():
+    before = threads.get_num_threads()
+    yield
+    threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bits_do_not_depend_on_threads(name, restore_threads):
+    ours = getattr(backend("cpu"), name)
+    for case in CASES[name]:
+        results = []
+        for count in (1, 2, 3):
+            threads.set_num_threads(count)
+            results.append(_call(ours, name, _cast(case, np.float32)))
+        for other in results[1:]:
+            for a, b in zip(results[0], other, strict=True):
+                assert a.tobytes() == b.tobytes()
+
+
+def test_errors_in_a_worker_reach_the_caller(restore_threads):
+    def broken(chunk, chunks):
+        raise ZeroDivisionError("from a chunk")
+
+    threads.set_num_threads(2)
+    with pytest.raises(ZeroDivisionError, match="from a chunk"):
+        threads.run(broken, 8)
+
+
+def test_thread_counts_are_checked(monkeypatch):
+    with pytest.raises(ConfigError, match="0 threads"):
+        threads.set_num_threads(0)
+    monkeypatch.setenv("MINIGAN_NUM_THREADS", "many")
+    with pytest.raises(ConfigError, match="MINIGAN_NUM_THREADS='many'"):
+        threads._threads_from_environment()
+    monkeypatch.setenv("MINIGAN_NUM_THREADS", "3")
+    assert threads._threads_from_environment() == 3
+
+
+_FRESH_PROCESS = """
+import os, threading
+import numpy as np
+from minigan.backends import backend
+
+cpu = backend("cpu")
+x, weight = np.ones((64, 8, 16, 16), np.float32), np.ones((8, 8, 3, 3), np.float32)
+work = lambda: cpu.conv2d(x, weight, None, (1, 1), (1, 1), (1, 1), 1)
+expected = work()
+callers = [threading.Thread(target=work) for _ in range(4)]
+for caller in callers: caller.start()
+for caller in callers: caller.join()
+if hasattr(os, "fork"):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if (work() == expected).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_fresh_process_with_callers_in_threads_and_a_fork_stays_silent():
+    """No deadlock, no message from a BLAS or a threading library. (Python >= 3.12 warns of any
+    fork beside threads, hence -W.)"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _FRESH_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

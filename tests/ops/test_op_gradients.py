@@ -1,0 +1,59 @@
+"""Every operation's gradient, first and second order, against finite differences in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from op_runner import DIFFERENTIABLE, SMOOTH, assert_same, listed, named, run
+from op_samples import Entry, Sample, as_tensor, converted
+
+from minigan.autograd import gradcheck, gradgradcheck
+from minigan.tensor import Tensor
+
+# With a step of 1e-5, central differences of these functions are right to about 1e-9.
+TOLERANCE: dict[str, Any] = {"eps": 1e-5, "atol": 1e-8, "rtol": 1e-6, "directions": 2}
+
+
+def as_function(entry: Entry, sample: Sample) -> tuple[Any, list[Tensor]]:
+    """The sample as a function of its differentiable inputs."""
+    args, kwargs = converted(sample, as_tensor)
+    keys = [*range(len(args)), *kwargs]
+    flat = {**dict(enumerate(args)), **kwargs}
+    wanted = [k for k in keys if isinstance(flat[k], Tensor) and flat[k].requires_grad]
+
+    def call(*values: Tensor) -> list[Tensor]:
+        given = {**flat, **dict(zip(wanted, values, strict=True))}
+        return listed(entry.fn(*(given[i] for i in range(len(args))),
+                               **{k: given[k] for k in kwargs}))  # fmt: skip
+
+    return call, [flat[k] for k in wanted]
+
+
+@pytest.mark.parametrize(**named(SMOOTH))
+def test_first_order(entry: Entry, sample: Sample):
+    assert gradcheck(*as_function(entry, sample), **TOLERANCE)
+
+
+@pytest.mark.parametrize(**named(SMOOTH))
+def test_second_order(entry: Entry, sample: Sample):
+    assert gradgradcheck(*as_function(entry, sample), **TOLERANCE)
+
+
+@pytest.mark.parametrize(**named(DIFFERENTIABLE))
+def test_fused_backward_equals_composite(entry: Entry, sample: Sample):
+    """Without create_graph the fused rules run, with it the composite ones."""
+    values, fused = run(entry, sample, create_graph=False)
+    _, composite = run(entry, sample, create_graph=True)
+    assert fused, "the sample has no gradient to compare"
+    for i, (a, b) in enumerate(zip(fused, composite, strict=True)):
+        assert a.dtype == b.dtype == np.float64
+        assert_same(a, b, 1e-12, f"gradient {i}")
+
+
+@pytest.mark.parametrize(**named(DIFFERENTIABLE))
+def test_two_backwards_give_the_same_bits(entry: Entry, sample: Sample):
+    first, second = run(entry, sample), run(entry, sample)
+    for a, b in zip([*first[0], *first[1]], [*second[0], *second[1]], strict=True):
+        np.testing.assert_array_equal(a, b)
