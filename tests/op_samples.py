@@ -15,7 +15,7 @@ import importlib
 import itertools
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Sample:
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     kink: bool = False
+    torch_order: int = 2  # 1 where PyTorch itself fails at the second order
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ def S(*args: Any, **kwargs: Any) -> Sample:
 
 def kink(*args: Any, **kwargs: Any) -> Sample:
     return Sample(args, kwargs, kink=True)
+
+
+def once(sample: Sample) -> Sample:
+    """Not compared at second order: PyTorch (2.13) raises an internal error there."""
+    return replace(sample, torch_order=1)
 
 
 # --- values -------------------------------------------------------------------------------------
@@ -319,7 +325,7 @@ _entry("repeat", ops.repeat, lambda x, *counts: x.repeat(*counts),
        S(real(2, 3), 2, 1), S(real(2, 3), 2, 3, 2), S(real(2), 3), S(real(), 2))  # fmt: skip
 _entry("index_select", ops.index_select, "index_select",
        S(real(4, 3), 0, np.array([3, 0, 3, 3])), S(real(2, 3, 4), -2, np.array([2, 1])),
-       S(real(4, 2), 0, np.array([], np.int64)))  # fmt: skip
+       once(S(real(4, 2), 0, np.array([], np.int64))))  # fmt: skip
 _entry("gather", ops.gather, "gather",
        S(real(3, 4), 1, ints(4, 3, 2)), S(real(3, 4), 0, ints(3, 5, 4)),
        S(real(2, 3, 4), -2, ints(3, 2, 2, 4)), S(real(4), 0, ints(4, 6)))  # fmt: skip
@@ -423,7 +429,7 @@ _entry(
     S(real(3, 2, 3, 2), None, None, real(2), real(2), training=True),
     S(real(3, 2, 3, 2), None, None, training=True, eps=0.8),
     S(real(3, 2, 5), None, None, real(2), None, training=True),
-    S(real(2, 2, 2, 2), None, None, None, real(2), training=True),
+    once(S(real(2, 2, 2, 2), None, None, None, real(2), training=True)),
     S(real(3, 2, 3, 3), None, None, Fixed(real(2)), Fixed(real(2)), training=True),
     S(Fixed(real(3, 2, 3, 3)), None, None, real(2), real(2), training=True),
     S(real(3, 2, 2, 2), None, None, np.zeros(2), real(2), training=True),
@@ -513,7 +519,7 @@ _entry("dropout2d", _seeded(ops.dropout2d), None, S(real(3, 4, 2, 2), 0.5),
        S(real(2, 3, 4), 0.3), why_no_torch=_DRAWN)  # fmt: skip
 _entry("embedding", ops.embedding, "F.embedding",
        S(ints(5, 4), real(5, 3)), S(np.array([2, 2, 2]), real(4, 2)), S(ints(5, 2, 3), real(5, 2)),
-       S(np.zeros((0,), np.int64), real(5, 2)), S(np.array(1), real(3, 2)))  # fmt: skip
+       once(S(np.zeros((0,), np.int64), real(5, 2))), S(np.array(1), real(3, 2)))  # fmt: skip
 
 # --- losses -------------------------------------------------------------------------------------
 _REDUCTIONS = ("mean", "sum", "none")
@@ -658,9 +664,8 @@ _adjoint("upsample_conv2d_weight_grad", lambda x, g: conv.UpsampleConv2dWeightGr
 _adjoint("sum_to", lambda x, to: shape.sum_to(x, to),
          S(real(2, 3, 4), (3, 1)), S(real(2, 3), ()), S(real(2, 3), (1, 3)),
          S(real(2, 3), (2, 3)))  # fmt: skip
-_adjoint("place_item", lambda x, key, to: shape.PlaceItem(key, to)(x),
-         S(real(2, 3), slice(1, 3), (4, 3)),
-         S(real(3, 2), np.array([1, 1, 0]), (4, 2)))  # fmt: skip
+_adjoint("place_item", lambda x: shape.PlaceItem(slice(1, 3), (4, 3))(x), S(real(2, 3)))
+_adjoint("place_item", lambda x: shape.PlaceItem(np.array([1, 1, 0]), (4, 2))(x), S(real(3, 2)))
 _adjoint("put_add", lambda x, axis: shape.PutAdd(np.array([1, 1, 3]), axis, 4)(x),
          S(real(3, 2), 0), S(real(2, 3), 1))  # fmt: skip
 _adjoint("scatter_last", lambda x: shape.ScatterLast(np.array([[0, 0, 3], [1, 2, 1]]), 4)(x),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,9 @@ def torch_forward(
         return torch.tensor(array, requires_grad=wanted)
 
     args, kwargs = converted(sample, tensor)
-    outputs = listed(torch_function(entry)(*args, **kwargs))
+    with warnings.catch_warnings():  # PyTorch's advice to its users is no fault of ours
+        warnings.simplefilter("ignore")
+        outputs = listed(torch_function(entry)(*args, **kwargs))
     leaves = [v for v in [*args, *kwargs.values()] if getattr(v, "requires_grad", False)]
     return outputs, leaves
 

@@ -55,7 +55,7 @@ def _max_pool2d_indices(chunk, chunks, x, kernel_hw, stride, padding, dilation, 
                         if 0 <= y < height and 0 <= z < width:
                             value = x[m, y, z]
                             # The first NaN beats every number, and no later NaN beats it.
-                            won = value > best
+                            won = value > best or (value != value and best == best)
                             if position < 0 or won:
                                 best, position = value, y * width + z
                 out[m, i, j] = position
