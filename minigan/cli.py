@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
 from minigan.errors import ConfigError, MiniganError
 
@@ -58,12 +56,13 @@ def _train(args: list[str]) -> int:
     from minigan import models
     from minigan.training import train_from_flags
 
-    if not args or args[0] in ("-h", "--help"):
+    names = ", ".join(models.list())
+    if args and args[0] in ("-h", "--help"):
         print("usage: minigan train MODEL [flags]; minigan train MODEL --help lists the flags")
-        print("models:", ", ".join(models.list()))
+        print("models:", names)
         return 0
-    if args[0].startswith("-"):
-        raise ConfigError(f"the model comes before the flags: minigan train MODEL {args[0]} ...")
+    if not args or args[0].startswith("-"):
+        raise ConfigError(f"which model? minigan train MODEL [flags], MODEL is one of {names}")
     return train_from_flags(args[0], args[1:], f"minigan train {args[0]}").exit_status
 
 
@@ -72,9 +71,11 @@ def _resume(args: list[str]) -> int:
     from minigan.training import train_from_flags
     from minigan.training.saved_run import open_run
 
-    if not args or args[0] in ("-h", "--help"):
+    if args and args[0] in ("-h", "--help"):
         print("usage: minigan resume RUN [--n_epochs N] [--max_steps N] [flags of minigan train]")
         return 0
+    if not args or args[0].startswith("-"):
+        raise ConfigError("which run? minigan resume RUN [flags], RUN is a run folder")
     run = open_run(Path(args[0]))
     flags = ["--resume", "--run_dir", args[0], *args[1:]]
     return train_from_flags(run.model, flags, "minigan resume").exit_status
@@ -82,39 +83,11 @@ def _resume(args: list[str]) -> int:
 
 def _sample(args: list[str]) -> int:
     """draw images from a run: minigan sample RUN [-n N] [--labels 0 1 2]"""
-    import tyro
-
-    from minigan.training.options import parse_flags
+    from minigan.training.options import SampleOptions, parse_flags
     from minigan.training.saved_run import draw_samples
 
-    @dataclass(frozen=True)
-    class Flags:
-        run: tyro.conf.Positional[Path]
-        """The run folder."""
-        n: Annotated[int | None, tyro.conf.arg(aliases=["-n"], metavar="INT")] = None
-        """How many images; 64, or ten for each of --labels."""
-        labels: tuple[int, ...] = ()
-        """Classes to draw, one a column; all in turn if none are given."""
-        seed: int = 0
-        """Seed of the latents."""
-        out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-        """A .png for a grid, a .npy for the images as float32 in [-1, 1]; RUN/sample.png."""
-        checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-        """A checkpoint folder of the run instead of the newest."""
-        device: str = "cpu"
-        """Where to compute: cpu, cuda or cuda:N."""
-
-    flags = parse_flags(Flags, args, "minigan sample", "Draw images from a run.")
-    out = draw_samples(
-        flags.run,
-        n=flags.n,
-        labels=flags.labels,
-        seed=flags.seed,
-        out=flags.out,
-        checkpoint=flags.checkpoint,
-        device=flags.device,
-    )
-    print(out)
+    options = parse_flags(SampleOptions, args, "minigan sample", "Draw images from a run.")
+    print(draw_samples(options))
     return 0
 
 
@@ -135,7 +108,10 @@ def _models(args: list[str]) -> int:
     """list the models that can be trained"""
     from minigan import models
 
-    if args and args[0] not in ("-h", "--help"):
+    if args and args[0] in ("-h", "--help"):
+        print("usage: minigan models")
+        return 0
+    if args:
         raise ConfigError(f"unexpected argument {args[0]!r}: minigan models")
     names = models.list()
     width = max(len(name) for name in names)
@@ -144,7 +120,7 @@ def _models(args: list[str]) -> int:
     return 0
 
 
-_COMMANDS: dict[str, Callable[[list[str]], Any]] = {
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "resume": _resume,
     "sample": _sample,

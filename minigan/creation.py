@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -135,8 +134,8 @@ def arange(
         raise ConfigError(f"arange: a step of {step} does not lead from {start} to {end}")
     integers = all(isinstance(value, int | np.integer) for value in (start, end, step))
     count = math.ceil((end - start) / step)
-    values = start + step * np.arange(count, dtype=np.int64 if integers else np.float64)
-    array = values.astype(as_dtype(dtype, _INT if integers else _FLOAT))
+    counts: Any = np.arange(count, dtype=np.int64 if integers else np.float64)
+    array = (start + step * counts).astype(as_dtype(dtype, _INT if integers else _FLOAT))
     return _finish(array, device, requires_grad)
 
 
@@ -306,9 +305,7 @@ def as_dtype(dtype: DType, default: np.dtype = _FLOAT) -> np.dtype:
 
 def _size(size: tuple[Any, ...]) -> tuple[int, ...]:
     """Ints, or one sequence of ints, as a shape."""
-    dims: Any = size
-    if len(size) == 1 and isinstance(size[0], Iterable) and np.ndim(size[0]):
-        dims = size[0]
+    dims: Any = size[0] if len(size) == 1 and np.ndim(size[0]) else size
     try:
         shape = tuple(operator.index(length) for length in dims)
     except TypeError:

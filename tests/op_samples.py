@@ -87,9 +87,12 @@ TABLE: list[Entry] = []
 
 
 def _entry(
-    name: str, fn: Callable[..., Any], torch: str | Callable[..., Any] | None, *samples: Sample,
+    name: str,
+    fn: Callable[..., Any],
+    torch: str | Callable[..., Any] | None,
+    *samples: Sample,
     **options: Any,
-) -> None:  # fmt: skip
+) -> None:
     TABLE.append(Entry(name, fn, torch, samples, **options))
 
 
@@ -144,6 +147,8 @@ def ties(*shape: int) -> np.ndarray:
     return np.asarray(np.random.default_rng(next(_seeds)).integers(-1, 2, shape), np.float64)
 
 
+# One sample after the other, as many as fit a line.
+# fmt: off
 # --- arithmetic ---------------------------------------------------------------------------------
 def _arithmetic(name: str, function: Callable[[Any, Any], Any], second: Callable[..., Any]) -> None:
     _entry(
@@ -159,7 +164,7 @@ def _arithmetic(name: str, function: Callable[[Any, Any], Any], second: Callable
         S(real(2, 2), Fixed(second(2, 1))),
         S(real(0, 3), second(3)),
         reference=function,
-    )  # fmt: skip
+    )
 
 
 _arithmetic("add", lambda a, b: a + b, real)
@@ -175,7 +180,7 @@ _entry(
     S(Fixed(positive(2, 3)), real(2, 3)), kink(np.array([0.0, 0.0, 1.0]), 2),
     kink(np.array([0.0, 0.0, 2.0]), np.array([1.0, 2.0, 3.0])), S(real(0, 2), 3),
     reference=lambda a, b: a**b,
-)  # fmt: skip
+)
 
 for _name, _fn, _reference, _values in [
     ("neg", ops.neg, np.negative, real),
@@ -191,14 +196,14 @@ for _name, _fn, _reference, _values in [
         _name, _fn, _name,
         S(_values(2, 3)), S(_values()), S(_values(0, 2)), S(_values(2, 1, 3, 2)),
         reference=_reference,
-    )  # fmt: skip
+    )
 _entry("abs", ops.abs, "abs", kink(ties(3, 4)))
 _entry(
     "clamp", ops.clamp, "clamp",
     S(real(3, 4), -0.7, 0.9), S(real(3, 4), min=0.1), S(real(3, 4), max=0.1),
     S(real(3, 4), min=-5.0, max=5.0), S(real(0, 3), 0.0, 1.0), kink(ties(3, 4), 0.0, 1.0),
     reference=lambda x, min=None, max=None: np.clip(x, min, max),
-)  # fmt: skip
+)
 
 
 def _torch_pair(function: str) -> Callable[[Any, Any], Any]:
@@ -219,7 +224,7 @@ for _name in ("maximum", "minimum"):
         S(0.1, real(3, 4)), S(real(3, 4), Fixed(real(4))), S(real(), real(2)),
         S(real(0, 3), real(3)), kink(ties(3, 4), ties(3, 4)),
         reference=getattr(np, _name),
-    )  # fmt: skip
+    )
 _entry(
     "where", ops.where, "where",
     S(bools(2, 3), real(2, 3), real(2, 3)), S(bools(2, 3), real(3), real(2, 1)),
@@ -227,15 +232,15 @@ _entry(
     S(bools(2, 3), 1.5, real(2, 3)), S(bools(2, 3), Fixed(real(2, 3)), real(3)),
     S(bools(0, 3), real(3), real(0, 3)),
     reference=np.where,
-)  # fmt: skip
+)
 _entry("sign", ops.sign, "sign", S(real(2, 3)), S(ties(2, 3)), S(real(0)),
-       reference=np.sign, differentiable=False)  # fmt: skip
+       reference=np.sign, differentiable=False)
 
 # --- reductions ---------------------------------------------------------------------------------
 _DIMS: list[dict[str, Any]] = [
     {}, {"dim": 0}, {"dim": -1}, {"dim": 1, "keepdim": True}, {"dim": (0, 2)},
     {"dim": (-1, 0), "keepdim": True}, {"dim": (0, 1, 2)},
-]  # fmt: skip
+]
 
 
 def _numpy_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -247,7 +252,7 @@ for _name in ("sum", "mean", "amax", "amin"):
         _name, getattr(ops, _name), _name,
         *(S(real(2, 3, 4), **dims) for dims in _DIMS), S(real()),
         reference=_numpy_reduction(getattr(np, _name)),
-    )  # fmt: skip
+    )
 _entry("sum", ops.sum, "sum", S(real(0, 3)), S(real(0, 3), dim=0), S(real(0, 3), dim=1))
 _entry("mean", ops.mean, "mean", S(real(0, 3), dim=1))
 _entry("amax", ops.amax, "amax", kink(ties(3, 4)), kink(ties(3, 4), dim=1))
@@ -258,23 +263,24 @@ for _name in ("var", "std"):
         *(S(real(2, 3, 4), **dims) for dims in _DIMS),
         S(real(4, 3), unbiased=False), S(real(4, 3), dim=0, unbiased=False),
         S(real(4, 3), dim=-1, unbiased=False, keepdim=True),
-    )  # fmt: skip
+    )
+_entry("std", ops.std, "std", kink(np.ones((3, 2)), dim=0))
 for _name in ("max", "min"):
     _entry(
         _name, getattr(ops, _name), _name,
         S(real(3, 4)), S(real(3, 4), dim=0), S(real(3, 4), dim=-1),
         S(real(2, 3, 4), dim=1, keepdim=True), S(real(2, 3, 4), dim=0), S(real(4), dim=0),
-    )  # fmt: skip
+    )
 for _name in ("argmax", "argmin"):
     _entry(
         _name, getattr(ops, _name), _name,
         S(real(3, 4)), S(real(3, 4), dim=0), S(real(2, 3, 4), dim=-1, keepdim=True),
         S(ties(3, 4), dim=1),
         differentiable=False,
-    )  # fmt: skip
+    )
 for _name in ("any", "all"):
     _entry(_name, getattr(ops, _name), _name, S(bools(2, 3)), S(bools(0)), S(ties(2, 3)),
-           reference=getattr(np, _name), differentiable=False)  # fmt: skip
+           reference=getattr(np, _name), differentiable=False)
 _entry(
     "norm", ops.norm,
     lambda x, p=2, dim=None, keepdim=False: torch.linalg.vector_norm(x, p, dim, keepdim),
@@ -282,53 +288,59 @@ _entry(
     S(real(3, 4), 1), S(real(3, 4), 1, dim=0), S(real(3, 4), float("inf")),
     S(real(3, 4), float("inf"), dim=-1), kink(np.zeros((2, 3)), dim=1),
     kink(np.array([[0.0, 0.0], [3.0, 4.0]]), dim=1),
-)  # fmt: skip
+)
 _entry(
     "logsumexp", ops.logsumexp, "logsumexp",
     S(real(3, 4), 1), S(real(3, 4), 0, keepdim=True), S(real(2, 3, 4), (0, 2)),
     S(real(3, 4) * 100.0, -1), S(real(3, 4), dim=(0, 1)),
-)  # fmt: skip
+)
 
 # --- shape --------------------------------------------------------------------------------------
 _entry("reshape", ops.reshape, lambda x, *shape: x.reshape(*shape),
        S(real(2, 6), 3, 4), S(real(2, 6), (4, -1)), S(real(1), ()), S(real(), (1, 1)),
-       S(real(0, 3), 3, 0), S(real(2, 3, 2), -1))  # fmt: skip
+       S(real(0, 3), 3, 0), S(real(2, 3, 2), -1))
 _entry("permute", ops.permute, lambda x, *dims: x.permute(*dims),
-       S(real(2, 3, 4), 2, 0, 1), S(real(2, 3, 4), (0, -1, 1)), S(real(3), 0))  # fmt: skip
+       S(real(2, 3, 4), 2, 0, 1), S(real(2, 3, 4), (0, -1, 1)), S(real(3), 0))
 _entry("transpose", ops.transpose, "transpose",
-       S(real(2, 3), 0, 1), S(real(2, 3, 4), -1, 0), S(real(2, 3), 1, 1))  # fmt: skip
+       S(real(2, 3), 0, 1), S(real(2, 3, 4), -1, 0), S(real(2, 3), 1, 1))
 _entry("expand", ops.expand, lambda x, *shape: x.expand(*shape),
        S(real(2, 1), 2, 3), S(real(2, 1), (4, -1, 3)), S(real(), 2, 2), S(real(1, 3), -1, -1),
-       S(real(3, 1), 3, 0))  # fmt: skip
+       S(real(3, 1), 3, 0))
 _entry("squeeze", ops.squeeze, "squeeze",
-       S(real(2, 1, 3, 1)), S(real(2, 1, 3), 1), S(real(2, 3), 0), S(real(2, 1), -1))  # fmt: skip
+       S(real(2, 1, 3, 1)), S(real(2, 1, 3), 1), S(real(2, 3), 0), S(real(2, 1), -1))
 _entry("unsqueeze", ops.unsqueeze, "unsqueeze",
-       S(real(2, 3), 0), S(real(2, 3), -1), S(real(2, 3), 1), S(real(), 0))  # fmt: skip
+       S(real(2, 3), 0), S(real(2, 3), -1), S(real(2, 3), 1), S(real(), 0))
 _entry("flatten", ops.flatten, "flatten",
        S(real(2, 3, 4)), S(real(2, 3, 4), 1), S(real(2, 3, 4), 0, 1), S(real(2, 3, 4, 2), -3, -2),
-       S(real()), S(real(0, 3, 2), 1))  # fmt: skip
-_entry("unflatten", ops.unflatten, "unflatten",
-       S(real(2, 12), 1, (3, 4)), S(real(2, 12), -1, (2, -1, 3)), S(real(4, 3), 0, (2, 2)))
+       S(real()), S(real(0, 3, 2), 1))
+_entry(
+    "unflatten",
+    ops.unflatten,
+    "unflatten",
+    S(real(2, 12), 1, (3, 4)),
+    S(real(2, 12), -1, (2, -1, 3)),
+    S(real(4, 3), 0, (2, 2)),
+)
 _entry("cat", lambda *xs, dim=0: ops.cat(xs, dim), lambda *xs, dim=0: torch.cat(xs, dim),
        S(real(2, 3), real(1, 3)), S(real(2, 3), real(2, 1), real(2, 2), dim=-1), S(real(2)),
-       S(real(2, 3), Fixed(real(2, 3)), dim=1), S(real(0, 3), real(2, 3)))  # fmt: skip
+       S(real(2, 3), Fixed(real(2, 3)), dim=1), S(real(0, 3), real(2, 3)))
 _entry("stack", lambda *xs, dim=0: ops.stack(xs, dim), lambda *xs, dim=0: torch.stack(xs, dim),
        S(real(2, 3), real(2, 3)), S(real(2, 3), real(2, 3), real(2, 3), dim=-1),
-       S(real(), real()), S(real(2), Fixed(real(2)), dim=1))  # fmt: skip
+       S(real(), real()), S(real(2), Fixed(real(2)), dim=1))
 _entry("split", ops.split, "split",
-       S(real(5, 2), 2), S(real(2, 5), [1, 3, 1], dim=1), S(real(2, 4), 2, dim=-1))  # fmt: skip
+       S(real(5, 2), 2), S(real(2, 5), [1, 3, 1], dim=1), S(real(2, 4), 2, dim=-1))
 _entry("chunk", ops.chunk, "chunk",
-       S(real(5, 2), 2), S(real(2, 6), 3, dim=1), S(real(2, 3), 5, dim=-1))  # fmt: skip
+       S(real(5, 2), 2), S(real(2, 6), 3, dim=1), S(real(2, 3), 5, dim=-1))
 _entry("flip", ops.flip, lambda x, dims: torch.flip(x, (dims,) if isinstance(dims, int) else dims),
-       S(real(2, 3), 0), S(real(2, 3, 4), (0, -1)), S(real(2, 3), [1]))  # fmt: skip
+       S(real(2, 3), 0), S(real(2, 3, 4), (0, -1)), S(real(2, 3), [1]))
 _entry("repeat", ops.repeat, lambda x, *counts: x.repeat(*counts),
-       S(real(2, 3), 2, 1), S(real(2, 3), 2, 3, 2), S(real(2), 3), S(real(), 2))  # fmt: skip
+       S(real(2, 3), 2, 1), S(real(2, 3), 2, 3, 2), S(real(2), 3), S(real(), 2))
 _entry("index_select", ops.index_select, "index_select",
        S(real(4, 3), 0, np.array([3, 0, 3, 3])), S(real(2, 3, 4), -2, np.array([2, 1])),
-       once(S(real(4, 2), 0, np.array([], np.int64))))  # fmt: skip
+       once(S(real(4, 2), 0, np.array([], np.int64))))
 _entry("gather", ops.gather, "gather",
        S(real(3, 4), 1, ints(4, 3, 2)), S(real(3, 4), 0, ints(3, 5, 4)),
-       S(real(2, 3, 4), -2, ints(3, 2, 2, 4)), S(real(4), 0, ints(4, 6)))  # fmt: skip
+       S(real(2, 3, 4), -2, ints(3, 2, 2, 4)), S(real(4), 0, ints(4, 6)))
 _entry("clone", ops.clone, "clone", S(real(2, 3)), S(real()), S(real(0, 2)))
 
 # --- linear algebra -----------------------------------------------------------------------------
@@ -339,7 +351,7 @@ _entry(
     S(real(2, 1, 2, 3), real(4, 3, 2)), S(real(3), real(2, 3, 2)), S(real(2, 2, 3), real(3)),
     S(real(2, 3), Fixed(real(3, 2))), S(Fixed(real(2, 3)), real(3, 2)), S(real(0, 3), real(3, 2)),
     reference=np.matmul,
-)  # fmt: skip
+)
 _entry(
     "linear", ops.linear, "F.linear",
     S(real(4, 3), real(2, 3)), S(real(4, 3), real(2, 3), real(2)),
@@ -347,7 +359,7 @@ _entry(
     S(Fixed(real(4, 3)), real(2, 3), real(2)), S(real(4, 3), Fixed(real(2, 3)), Fixed(real(2))),
     S(real(4, 3), Fixed(real(2, 3)), real(2)), S(real(0, 3), real(2, 3), real(2)),
     reference=lambda x, weight, bias=0.0: x @ weight.T + bias,
-)  # fmt: skip
+)
 
 # --- convolution --------------------------------------------------------------------------------
 _entry(
@@ -368,7 +380,7 @@ _entry(
     S(Fixed(real(2, 2, 4, 4)), real(2, 2, 3, 3), real(2), padding=1),
     S(real(2, 2, 4, 4), Fixed(real(2, 2, 3, 3)), padding=1),
     S(real(0, 2, 4, 4), real(2, 2, 3, 3), real(2), padding=1),
-)  # fmt: skip
+)
 _entry(
     "conv_transpose2d", ops.conv_transpose2d, "F.conv_transpose2d",
     S(real(2, 3, 4, 3), real(3, 2, 3, 3)),
@@ -383,7 +395,7 @@ _entry(
     S(Fixed(real(2, 2, 3, 3)), real(2, 2, 4, 4), real(2), stride=2, padding=1),
     S(real(2, 2, 3, 3), Fixed(real(2, 2, 4, 4)), stride=2, padding=1),
     S(real(0, 2, 3, 3), real(2, 2, 4, 4), real(2), stride=2, padding=1),
-)  # fmt: skip
+)
 
 
 def _torch_upsample_conv2d(x: Any, weight: Any, bias: Any = None) -> Any:
@@ -397,30 +409,30 @@ _entry(
     S(real(2, 2, 2, 3), Fixed(real(2, 2, 3, 3)), Fixed(real(2))),
     S(Fixed(real(2, 2, 2, 3)), real(2, 2, 3, 3), real(2)),
     S(real(0, 2, 3, 3), real(2, 2, 3, 3), real(2)),
-)  # fmt: skip
+)
 
 # --- activations --------------------------------------------------------------------------------
 for _name, _torch in [
     ("relu", "relu"), ("leaky_relu", "F.leaky_relu"), ("elu", "F.elu"), ("tanh", "tanh"),
     ("sigmoid", "sigmoid"), ("softplus", "F.softplus"),
-]:  # fmt: skip
+]:
     _entry(_name, getattr(ops, _name), _torch,
-           S(real(3, 4)), S(real()), S(real(2, 3, 2, 2)), S(real(0, 3)))  # fmt: skip
+           S(real(3, 4)), S(real()), S(real(2, 3, 2, 2)), S(real(0, 3)))
 for _name, _torch in [("tanh", "tanh"), ("sigmoid", "sigmoid"), ("softplus", "F.softplus")]:
     _entry(_name, getattr(ops, _name), _torch, S(real(3, 4) * 8.0), S(np.zeros((2, 2))))
 _entry("relu", ops.relu, "relu", kink(ties(3, 4)))
 _entry("leaky_relu", ops.leaky_relu, "F.leaky_relu",
        S(real(3, 4), 0.2), S(real(3, 4), negative_slope=-0.3), S(real(3, 4), 0.0),
-       kink(ties(3, 4), 0.2))  # fmt: skip
+       kink(ties(3, 4), 0.2))
 _entry("elu", ops.elu, "F.elu", S(real(3, 4), 0.5), S(real(3, 4) * 3.0, alpha=2.0),
-       kink(ties(3, 4)))  # fmt: skip
+       kink(ties(3, 4)))
 _entry("softplus", ops.softplus, "F.softplus", S(real(3, 4), 2.0), S(real(3, 4), beta=0.5))
 for _name in ("softmax", "log_softmax"):
     _entry(
         _name, getattr(ops, _name), _name,
         S(real(3, 4), 1), S(real(3, 4), dim=0), S(real(2, 3, 4), -2), S(real(4), 0),
         S(real(3, 4) * 10.0, -1), S(real(3, 4) + 1e4, -1), S(real(0, 4), 1),
-    )  # fmt: skip
+    )
 
 # --- normalisation ------------------------------------------------------------------------------
 _entry(
@@ -437,25 +449,25 @@ _entry(
     S(real(2, 3, 2, 2), Fixed(real(3)), Fixed(positive(3)), real(3), real(3), eps=1e-3),
     S(real(2, 3, 2, 2), Fixed(real(3)), Fixed(positive(3))),
     S(real(0, 3, 2, 2), Fixed(real(3)), Fixed(positive(3)), real(3), real(3)),
-)  # fmt: skip
+)
 _entry(
     "instance_norm", ops.instance_norm, "F.instance_norm",
     S(real(2, 3, 3, 2)), S(real(2, 3, 3, 2), weight=real(3), bias=real(3)),
     S(real(2, 3, 6), weight=real(3)), S(real(1, 2, 3, 3), eps=0.1),
     S(real(2, 3, 2, 2), Fixed(real(3)), Fixed(positive(3)), real(3), real(3),
       use_input_stats=False),
-)  # fmt: skip
+)
 _entry(
     "layer_norm", ops.layer_norm, "F.layer_norm",
     S(real(3, 4), (4,)), S(real(3, 4), (4,), real(4), real(4)), S(real(2, 3, 4), (3, 4)),
     S(real(2, 3, 4), (3, 4), real(3, 4), real(3, 4)), S(real(2, 3, 4), [4], real(4), None, 0.1),
     S(real(2, 3, 2, 2), (3, 2, 2), Fixed(real(3, 2, 2)), real(3, 2, 2)), S(real(0, 4), (4,)),
-)  # fmt: skip
+)
 _entry(
     "group_norm", ops.group_norm, "F.group_norm",
     S(real(2, 4, 3, 2), 2), S(real(2, 4, 3, 2), 2, real(4), real(4)), S(real(2, 4, 3), 4),
     S(real(3, 4), 2, real(4), real(4), eps=0.1), S(real(2, 3, 2, 2), 1, real(3)),
-)  # fmt: skip
+)
 
 # --- resampling ---------------------------------------------------------------------------------
 for _name in ("upsample", "interpolate"):
@@ -470,41 +482,42 @@ for _name in ("upsample", "interpolate"):
         S(real(1, 1, 4, 5), size=(2, 1), mode="bilinear", align_corners=True),
         S(real(1, 1, 3, 3), scale_factor=1.6, mode="bilinear"),
         S(real(1, 2, 6, 5), size=(3, 2), mode="bilinear"),
-    )  # fmt: skip
+    )
 _entry("pixel_shuffle", ops.pixel_shuffle, "F.pixel_shuffle",
-       S(real(2, 4, 2, 3), 2), S(real(1, 9, 2, 1), 3), S(real(1, 2, 2, 2), 1))  # fmt: skip
+       S(real(2, 4, 2, 3), 2), S(real(1, 9, 2, 1), 3), S(real(1, 2, 2, 2), 1))
 _entry(
     "max_pool2d", ops.max_pool2d, "F.max_pool2d",
     S(real(2, 2, 4, 6), 2), S(real(1, 2, 5, 5), 3, 2), S(real(1, 2, 5, 5), 3, 2, 1),
     S(real(1, 1, 6, 6), (2, 3), (1, 2)), S(real(1, 2, 6, 6), 2, 1, 0, 2),
     S(real(1, 1, 5, 6), 2, ceil_mode=True), S(real(1, 1, 5, 5), 3, 2, 1, ceil_mode=True),
     kink(ties(1, 2, 4, 4), 2),
-)  # fmt: skip
+)
 _entry(
     "avg_pool2d", ops.avg_pool2d, "F.avg_pool2d",
     S(real(2, 2, 4, 6), 2), S(real(1, 2, 5, 5), 3, 2), S(real(1, 2, 5, 5), 3, 2, 1),
     S(real(1, 1, 6, 6), (2, 3), (1, 2)), S(real(1, 1, 5, 5), 3, 2, 1, False, False),
     S(real(1, 1, 5, 6), 2, ceil_mode=True), S(real(1, 1, 5, 5), 3, 2, 1, ceil_mode=True),
-)  # fmt: skip
+)
 _entry(
     "adaptive_avg_pool2d", ops.adaptive_avg_pool2d, "F.adaptive_avg_pool2d",
     S(real(2, 2, 4, 6), 1), S(real(1, 2, 5, 7), (2, 3)), S(real(1, 2, 5, 4), (None, 2)),
     S(real(1, 1, 3, 3), 5), S(real(2, 3, 4, 4), (4, 4)),
-)  # fmt: skip
+)
 _entry(
     "pad", ops.pad, "F.pad",
-    S(real(2, 2, 3, 3), (1, 2)), S(real(2, 2, 3, 3), (1, 0, 2, 1)), S(real(2, 3), (1, 1), value=3.5),
+    S(real(2, 2, 3, 3), (1, 2)), S(real(2, 2, 3, 3), (1, 0, 2, 1)),
+    S(real(2, 3), (1, 1), value=3.5),
     S(real(1, 2, 4, 4), (-1, 1, 0, -2)), S(real(2, 3), (0, 0)),
     S(real(1, 2, 4, 4), (1, 2, 3, 0), mode="reflect"), S(real(2, 3, 4), (2, 1), mode="reflect"),
     S(real(1, 2, 3, 4), (2, 3, 1, 4), mode="replicate"),
     S(real(1, 2, 3, 4), (2, 3, 1, 3), mode="circular"), S(real(0, 1, 3, 3), (1, 1, 1, 1)),
-)  # fmt: skip
+)
 
 # --- sampling -----------------------------------------------------------------------------------
 _entry("dropout", ops.dropout, "F.dropout",
-       S(real(3, 4), 0.5, False), S(real(3, 4), p=0.0), S(real(3, 4), 1.0))  # fmt: skip
+       S(real(3, 4), 0.5, False), S(real(3, 4), p=0.0), S(real(3, 4), 1.0))
 _entry("dropout2d", ops.dropout2d, "F.dropout2d",
-       S(real(2, 3, 2, 2), 0.5, False), S(real(2, 3, 2, 2), p=0.0))  # fmt: skip
+       S(real(2, 3, 2, 2), 0.5, False), S(real(2, 3, 2, 2), p=0.0))
 
 
 def _seeded(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -514,12 +527,12 @@ def _seeded(operation: Callable[..., Any]) -> Callable[..., Any]:
 
 _DRAWN = "draws its own mask"
 _entry("dropout", _seeded(ops.dropout), None, S(real(4, 5), 0.5), S(real(2, 3, 2), 0.2),
-       S(real(0, 3), 0.5), why_no_torch=_DRAWN)  # fmt: skip
+       S(real(0, 3), 0.5), why_no_torch=_DRAWN)
 _entry("dropout2d", _seeded(ops.dropout2d), None, S(real(3, 4, 2, 2), 0.5),
-       S(real(2, 3, 4), 0.3), why_no_torch=_DRAWN)  # fmt: skip
+       S(real(2, 3, 4), 0.3), why_no_torch=_DRAWN)
 _entry("embedding", ops.embedding, "F.embedding",
        S(ints(5, 4), real(5, 3)), S(np.array([2, 2, 2]), real(4, 2)), S(ints(5, 2, 3), real(5, 2)),
-       once(S(np.zeros((0,), np.int64), real(5, 2))), S(np.array(1), real(3, 2)))  # fmt: skip
+       once(S(np.zeros((0,), np.int64), real(5, 2))), S(np.array(1), real(3, 2)))
 
 # --- losses -------------------------------------------------------------------------------------
 _REDUCTIONS = ("mean", "sum", "none")
@@ -528,17 +541,18 @@ for _name in ("mse_loss", "l1_loss", "smooth_l1_loss"):
         _name, getattr(ops, _name), f"F.{_name}",
         *(S(real(3, 4), real(3, 4), reduction=r) for r in _REDUCTIONS),
         S(real(3, 4), Fixed(real(3, 4))), S(real(2, 1, 2, 2), real(2, 1, 2, 2)),
-    )  # fmt: skip
+    )
 _entry("l1_loss", ops.l1_loss, "F.l1_loss", kink(ties(3, 4), Fixed(ties(3, 4))))
 _entry("smooth_l1_loss", ops.smooth_l1_loss, "F.smooth_l1_loss",
-       S(real(3, 4) * 2, real(3, 4), beta=0.5), S(real(3, 4), real(3, 4), "sum", 2.0),
-       S(real(3, 4), real(3, 4), beta=0.0))  # fmt: skip
+       S(real(3, 4) * 2, real(3, 4), beta=0.5),
+       S(real(3, 4), real(3, 4), reduction="sum", beta=2.0),
+       S(real(3, 4), real(3, 4), beta=0.0))
 _entry(
     "binary_cross_entropy", ops.binary_cross_entropy, "F.binary_cross_entropy",
     *(S(unit(3, 2), Fixed(unit(3, 2)), reduction=r) for r in _REDUCTIONS),
     S(unit(3, 2), unit(3, 2)), S(unit(3, 2), Fixed(unit(3, 2)), Fixed(positive(3, 2))),
     S(unit(4, 1), Fixed(np.ones((4, 1)))), S(unit(4, 1), Fixed(np.zeros((4, 1)))),
-)  # fmt: skip
+)
 _entry(
     "binary_cross_entropy_with_logits", ops.binary_cross_entropy_with_logits,
     "F.binary_cross_entropy_with_logits",
@@ -546,7 +560,7 @@ _entry(
     S(real(3, 2), unit(3, 2)), S(real(3, 2), Fixed(unit(3, 2)), Fixed(positive(3, 2))),
     S(real(3, 2), Fixed(unit(3, 2)), pos_weight=Fixed(positive(2))),
     S(real(4, 1), Fixed(np.ones((4, 1)))), S(real(4, 1), Fixed(np.zeros((4, 1)))),
-)  # fmt: skip
+)
 _entry(
     "nll_loss", ops.nll_loss, "F.nll_loss",
     *(S(real(4, 3), ints(3, 4), reduction=r) for r in _REDUCTIONS),
@@ -554,7 +568,7 @@ _entry(
     S(real(4, 3), ints(3, 4), Fixed(positive(3)), reduction="sum"),
     S(real(4, 3), np.array([0, 2, -100, 1])), S(real(4, 3), np.array([0, 1, 1, 2]), ignore_index=1),
     S(real(2, 3, 2, 2), ints(3, 2, 2, 2)), S(real(2, 3, 2), ints(3, 2, 2), reduction="none"),
-)  # fmt: skip
+)
 _entry(
     "cross_entropy", ops.cross_entropy, "F.cross_entropy",
     *(S(real(4, 3), ints(3, 4), reduction=r) for r in _REDUCTIONS),
@@ -569,46 +583,46 @@ _entry(
     S(real(4, 3), Fixed(distribution(4, 3)), Fixed(positive(3)), label_smoothing=0.1),
     S(real(2, 3, 2, 2), ints(3, 2, 2, 2)), S(real(2, 3, 2), Fixed(distribution(2, 3, 2))),
     S(real(2, 3, 2), ints(3, 2, 2), Fixed(positive(3)), label_smoothing=0.1),
-)  # fmt: skip
+)
 _entry(
     "kl_div", ops.kl_div, "F.kl_div",
     *(S(real(3, 4), distribution(3, 4), reduction=r) for r in ("sum", "none", "batchmean")),
     S(real(3, 4), Fixed(distribution(3, 4)), reduction="batchmean"),
     S(real(3, 4), real(3, 4), reduction="sum", log_target=True),
     S(real(3, 4), Fixed(np.eye(3, 4)), reduction="sum"),
-)  # fmt: skip
+)
 
 # --- Tensor methods that are no functions ---------------------------------------------------------
 _entry("Tensor.square", lambda x: x.square(), "square", S(real(2, 3)), S(real(0, 2)))
 _entry("Tensor.reciprocal", lambda x: x.reciprocal(), "reciprocal", S(real(2, 3)), S(real()))
 _entry("Tensor.view", lambda x, *s: x.view(*s), lambda x, *s: x.view(*s),
-       S(real(2, 6), 3, -1), S(real(2, 6), (12,)))  # fmt: skip
+       S(real(2, 6), 3, -1), S(real(2, 6), (12,)))
 for _name in ("view_as", "reshape_as"):
     _entry(f"Tensor.{_name}", lambda x, y, name=_name: getattr(x, name)(y),
            lambda x, y, name=_name: getattr(x, name)(y),
-           S(real(2, 6), Fixed(real(3, 4))))  # fmt: skip
+           S(real(2, 6), Fixed(real(3, 4))))
 _entry("Tensor.expand_as", lambda x, y: x.expand_as(y), lambda x, y: x.expand_as(y),
-       S(real(2, 1), Fixed(real(3, 2, 4))))  # fmt: skip
+       S(real(2, 1), Fixed(real(3, 2, 4))))
 _entry("Tensor.t", lambda x: x.t(), "t", S(real(2, 3)), S(real(3)))
 _entry("Tensor.T", lambda x: x.T, lambda x: x.T, S(real(2, 3)))
 _entry("Tensor.contiguous", lambda x: (x.transpose(0, 1)).contiguous(),
-       lambda x: x.transpose(0, 1).contiguous(), S(real(2, 3)))  # fmt: skip
+       lambda x: x.transpose(0, 1).contiguous(), S(real(2, 3)))
 for _name in ("mm", "bmm"):
     _lead = (2,) if _name == "bmm" else ()
     _entry(f"Tensor.{_name}", lambda a, b, name=_name: getattr(a, name)(b), _name,
-           S(real(*_lead, 2, 3), real(*_lead, 3, 2)))  # fmt: skip
+           S(real(*_lead, 2, 3), real(*_lead, 3, 2)))
 
 for _symbol, _operator in [
     ("add", lambda a, b: a + b), ("sub", lambda a, b: a - b), ("mul", lambda a, b: a * b),
     ("truediv", lambda a, b: a / b), ("pow", lambda a, b: a**b),
-]:  # fmt: skip
+]:
     _entry(f"Tensor.__{_symbol}__", _operator, _operator,
-           S(positive(2, 3), real(3)), S(positive(2, 3), 2.0), reference=_operator)  # fmt: skip
+           S(positive(2, 3), real(3)), S(positive(2, 3), 2.0), reference=_operator)
     _entry(f"Tensor.__r{_symbol}__", lambda b, a, f=_operator: f(a, b),
-           lambda b, a, f=_operator: f(a, b), S(real(2, 3), 3.0))  # fmt: skip
+           lambda b, a, f=_operator: f(a, b), S(real(2, 3), 3.0))
 _entry("Tensor.__matmul__", lambda a, b: a @ b, lambda a, b: a @ b, S(real(2, 3), real(3, 2)))
 _entry("Tensor.__rmatmul__", lambda b, a: a._array @ b, lambda b, a: a @ b,
-       S(real(3, 2), Fixed(real(2, 3))))  # fmt: skip
+       S(real(3, 2), Fixed(real(2, 3))))
 _entry("Tensor.__neg__", lambda x: -x, lambda x: -x, S(real(2, 3)))
 _entry("Tensor.__abs__", lambda x: abs(x), lambda x: abs(x), S(real(2, 3)))
 
@@ -620,27 +634,32 @@ def _augmented(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
 for _name in ("iadd", "isub", "imul", "itruediv"):
     _operator = _augmented(getattr(operator, _name))
     _entry(f"Tensor.__{_name}__", _operator, _operator,
-           S(real(2, 3), real(2, 3)), S(real(2, 3), real(3)), S(real(2, 3), 2.0))  # fmt: skip
+           S(real(2, 3), real(2, 3)), S(real(2, 3), real(3)), S(real(2, 3), 2.0))
 
 for _key in [
     0, -1, slice(1, 3), slice(None, None, 2), (slice(None), 1), (..., 0), (None, 1),
     (slice(1, None), None, slice(None, -1)), (slice(0, 0),),
-]:  # fmt: skip
+]:
     _entry("Tensor.__getitem__", lambda x, key=_key: x[key], lambda x, key=_key: x[key],
-           S(real(4, 3, 2)), reference=lambda x, key=_key: x[key])  # fmt: skip
+           S(real(4, 3, 2)), reference=lambda x, key=_key: x[key])
 _entry("Tensor.__getitem__", lambda x, key: x[key], lambda x, key: x[key],
        S(real(4, 3), np.array([2, 0, 2])), S(real(4, 3), ints(4, 2, 2)), S(real(3, 4), bools(3, 4)),
-       S(real(3, 4), np.array([True, False, True])), S(real(4, 3), [1, 1, 0]))  # fmt: skip
-_entry("Tensor.__getitem__", lambda x, i, j: x[i, j], lambda x, i, j: x[i, j],
-       S(real(4, 3), np.array([0, 0, 3]), np.array([1, 1, 2])),
-       S(real(4, 3), slice(1, 3), np.array([2, 2, 0])), S(real(4, 3), np.array([3, 1]), 1))
+       S(real(3, 4), np.array([True, False, True])), S(real(4, 3), [1, 1, 0]))
+_entry(
+    "Tensor.__getitem__",
+    lambda x, i, j: x[i, j],
+    lambda x, i, j: x[i, j],
+    S(real(4, 3), np.array([0, 0, 3]), np.array([1, 1, 2])),
+    S(real(4, 3), slice(1, 3), np.array([2, 2, 0])),
+    S(real(4, 3), np.array([3, 1]), 1),
+)
 _entry("Tensor.__getitem__", lambda x: x[::-1], lambda x: torch.flip(x, (0,)), S(real(4, 3)))
 _entry("Tensor.to", lambda x: x.to("float64") * x.to("cpu"), lambda x: x.to(torch.float64) * x,
-       S(real(2, 3)))  # fmt: skip
+       S(real(2, 3)))
 _entry("Tensor.double", lambda x: x.double(), lambda x: x.double(), S(real(2, 3)))
 _entry("Tensor.cpu", lambda x: x.cpu() * 2.0, lambda x: x.cpu() * 2.0, S(real(2, 3)))
 _entry("Tensor.type_as", lambda x, y: x.type_as(y), lambda x, y: x.type_as(y),
-       S(real(2, 3), Fixed(real(1))))  # fmt: skip
+       S(real(2, 3), Fixed(real(1))))
 
 # --- adjoints: reached from the backward of others, so checked on their own too -----------------
 _INTERNAL = "no public function of PyTorch"
@@ -653,25 +672,27 @@ def _adjoint(name: str, fn: Callable[..., Any], *samples: Sample) -> None:
 _GEOMETRY = conv.Geometry((2, 1), (1, 0), (1, 2), 2)
 _adjoint("conv2d_weight_grad",
          lambda x, g: conv.Conv2dWeightGrad(_GEOMETRY, (3, 2))(x, g),
-         S(real(2, 4, 5, 4), real(2, 2, 3, 2)))  # fmt: skip
+         S(real(2, 4, 5, 4), real(2, 2, 3, 2)))
 _adjoint("conv2d_input_grad",
          lambda g, w: conv.Conv2dInputGrad(_GEOMETRY, (5, 4))(g, w),
-         S(real(2, 2, 3, 2), real(2, 2, 3, 2)))  # fmt: skip
+         S(real(2, 2, 3, 2), real(2, 2, 3, 2)))
 _adjoint("upsample_conv2d_input_grad", lambda g, w: conv.UpsampleConv2dInputGrad()(g, w),
-         S(real(2, 2, 4, 6), real(2, 3, 3, 3)))  # fmt: skip
+         S(real(2, 2, 4, 6), real(2, 3, 3, 3)))
 _adjoint("upsample_conv2d_weight_grad", lambda x, g: conv.UpsampleConv2dWeightGrad()(x, g),
-         S(real(2, 3, 2, 3), real(2, 2, 4, 6)))  # fmt: skip
+         S(real(2, 3, 2, 3), real(2, 2, 4, 6)))
 _adjoint("sum_to", lambda x, to: shape.sum_to(x, to),
          S(real(2, 3, 4), (3, 1)), S(real(2, 3), ()), S(real(2, 3), (1, 3)),
-         S(real(2, 3), (2, 3)))  # fmt: skip
+         S(real(2, 3), (2, 3)))
 _adjoint("place_item", lambda x: shape.PlaceItem(slice(1, 3), (4, 3))(x), S(real(2, 3)))
 _adjoint("place_item", lambda x: shape.PlaceItem(np.array([1, 1, 0]), (4, 2))(x), S(real(3, 2)))
 _adjoint("put_add", lambda x, axis: shape.PutAdd(np.array([1, 1, 3]), axis, 4)(x),
-         S(real(3, 2), 0), S(real(2, 3), 1))  # fmt: skip
+         S(real(3, 2), 0), S(real(2, 3), 1))
 _adjoint("scatter_last", lambda x: shape.ScatterLast(np.array([[0, 0, 3], [1, 2, 1]]), 4)(x),
-         S(real(2, 3)))  # fmt: skip
+         S(real(2, 3)))
 _adjoint("block_sum", lambda x, scale: resample.BlockSum(scale)(x),
-         S(real(1, 2, 4, 6), (2, 3)), S(real(2, 1, 4, 2), (2, 2)))  # fmt: skip
+         S(real(1, 2, 4, 6), (2, 3)), S(real(2, 1, 4, 2), (2, 2)))
+
+# fmt: on
 
 
 def converted(sample: Sample, tensor: Callable[[np.ndarray, bool], Any]) -> tuple[list, dict]:

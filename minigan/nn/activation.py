@@ -1,39 +1,38 @@
-"""Activations as layers. `inplace` is accepted for PyTorch's sake; results are the same."""
+"""Activations as layers."""
 
 from __future__ import annotations
 
-from minigan.errors import ConfigError
 from minigan.nn import functional as F
 from minigan.nn.module import Module
 from minigan.tensor import Tensor
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0). `inplace` is accepted for PyTorch's sake; the result is the same."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input)
+        return F.relu(input, self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
 
 
 class LeakyReLU(Module):
-    """x where x > 0, else negative_slope * x."""
+    """x where x > 0, else negative_slope x."""
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope, self.inplace = negative_slope, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.leaky_relu(input, self.negative_slope)
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+        return f"negative_slope={self.negative_slope}{', inplace=True' if self.inplace else ''}"
 
 
 class ELU(Module):
@@ -44,10 +43,10 @@ class ELU(Module):
         self.alpha, self.inplace = alpha, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.elu(input, self.alpha)
+        return F.elu(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+        return f"alpha={self.alpha}{', inplace=True' if self.inplace else ''}"
 
 
 class Tanh(Module):
@@ -58,7 +57,7 @@ class Tanh(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x). Losses take logits: see BCEWithLogitsLoss."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.sigmoid(input)
@@ -79,34 +78,28 @@ class Softplus(Module):
 
 
 class Softmax(Module):
-    """Probabilities along `dim`. Losses take logits: leave this out before CrossEntropyLoss."""
+    """Probabilities along `dim`; without it along axis 1 of [N, K] and [N, K, H, W]."""
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, _required(self.dim, "Softmax"))
+        return F.softmax(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
 
 
 class LogSoftmax(Module):
-    """Logarithm of softmax along `dim`."""
+    """Logarithm of Softmax, computed stably."""
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, _required(self.dim, "LogSoftmax"))
+        return F.log_softmax(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
-
-
-def _required(dim: int | None, layer: str) -> int:
-    if dim is None:
-        raise ConfigError(f"{layer} needs a dim: {layer}(dim=1) for logits [N,K]")
-    return dim

@@ -1,16 +1,19 @@
-"""Modules made of modules."""
+"""Modules that hold modules."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from minigan.errors import ConfigError
 from minigan.nn import fusion
 from minigan.nn.module import Module
+from minigan.nn.parameter import Parameter
 
 
 class Identity(Module):
-    """Returns its input; takes any arguments, so that it can stand for another layer."""
+    """Returns its input. Takes and ignores any arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -20,27 +23,39 @@ class Identity(Module):
 
 
 class _Numbered(Module):
-    """Modules under the names "0", "1", ..."""
+    """Modules in order, under the names "0", "1", ..."""
 
-    def _of(self, modules: list[Any]) -> Any:
+    def _position(self, index: int) -> str:
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"index {index} is out of range: {len(self)} modules are here")
+        return list(self._modules)[position]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self._of(list(self._modules.items())[index])
+        return self._modules[self._position(index)]
+
+    def _of(self, items: list[tuple[str, Any]]) -> Module:
         """A container of the same kind with some of the modules."""
-        part = type(self)()
-        return part.extend(modules)
+        return type(self)([module for _, module in items])  # type: ignore[call-arg]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._position(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        doomed = list(self._modules)[index] if isinstance(index, slice) else [self._position(index)]
+        self._renumber([module for name, module in self._modules.items() if name not in doomed])
+
+    def _renumber(self, modules: list[Any]) -> None:
+        self._modules.clear()
+        self.extend(modules)
 
     def __len__(self) -> int:
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._modules.values())
-
-    def __getitem__(self, index: int | slice) -> Any:
-        modules = list(self._modules.values())
-        if isinstance(index, slice):
-            return self._of(modules[index])
-        return modules[index]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        self._modules[list(self._modules)[index]] = module
 
     def append(self, module: Module) -> Any:
         """Add a module at the end."""
@@ -53,42 +68,55 @@ class _Numbered(Module):
             self.append(module)
         return self
 
+    def insert(self, index: int, module: Module) -> Any:
+        """Add a module before the one at `index`."""
+        modules = [*self._modules.values()]
+        modules.insert(index, module)
+        self._renumber(modules)
+        return self
+
 
 class Sequential(_Numbered):
-    """Layers one after the other; takes layers, or an OrderedDict of named layers.
+    """Modules called one after the other: `Sequential(a, b)` or `Sequential(OrderedDict(...))`.
 
-    Sequences of layers that one operation computes at once are computed so: see fusion.py.
+    Sequences that one operation computes at once run fused; see minigan.nn.fusion.
     """
 
-    def __init__(self, *layers: Any) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__()
-        if len(layers) == 1 and isinstance(layers[0], Mapping):
-            for name, layer in layers[0].items():
-                self.register_module(name, layer)
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            named: Iterable[tuple[str, Any]] = args[0].items()
         else:
-            self.extend(layers)
+            named = ((str(i), module) for i, module in enumerate(args))
+        for name, module in named:
+            self.register_module(name, module)
+
+    def _of(self, items: list[tuple[str, Any]]) -> Module:
+        return type(self)(dict(items))
 
     def forward(self, input: Any) -> Any:
-        for run in fusion.plan(tuple(self._modules.values())):
-            input = run(input)
-        return input
+        return fusion.run(list(self._modules.values()), input)
 
 
 class ModuleList(_Numbered):
-    """A list of modules; it has no forward of its own."""
+    """A list whose modules are registered; it has no forward."""
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules)
+        self.extend(modules or ())
 
 
 class ModuleDict(Module):
-    """Modules by name."""
+    """A dictionary whose modules are registered; it has no forward."""
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    def __init__(self, modules: Any = None) -> None:
         super().__init__()
-        for name, module in (modules or {}).items():
-            self.register_module(name, module)
+        self.update(modules or {})
+
+    def update(self, modules: Any) -> None:
+        """Add the modules of a mapping or of (name, module) pairs."""
+        for name, module in modules.items() if isinstance(modules, Mapping | Module) else modules:
+            self[name] = module
 
     def __getitem__(self, name: str) -> Any:
         return self._modules[name]
@@ -96,8 +124,8 @@ class ModuleDict(Module):
     def __setitem__(self, name: str, module: Module) -> None:
         self.register_module(name, module)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._modules
+    def __delitem__(self, name: str) -> None:
+        del self._modules[name]
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -105,11 +133,50 @@ class ModuleDict(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self._modules)
 
-    def keys(self) -> Any:
+    def __contains__(self, name: str) -> bool:
+        return name in self._modules
+
+    def pop(self, name: str) -> Any:
+        """Take a module out and return it."""
+        return self._modules.pop(name)
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
         return self._modules.keys()
 
-    def values(self) -> Any:
+    def values(self) -> Iterable[Any]:
+        """The modules."""
         return self._modules.values()
 
-    def items(self) -> Any:
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """(name, module) pairs."""
         return self._modules.items()
+
+
+class ParameterList(Module):
+    """A list whose parameters are registered; tensors become parameters."""
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        for value in values or ():
+            self.append(value)
+
+    def append(self, value: Any) -> ParameterList:
+        """Add a parameter at the end."""
+        param = value if isinstance(value, Parameter) else Parameter(value)
+        self.register_parameter(str(len(self)), param)
+        return self
+
+    def __getitem__(self, index: int) -> Parameter:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range: {len(self)} parameters are here")
+        param = list(self._parameters.values())[index]
+        if param is None:
+            raise ConfigError(f"parameter {index} of this list was set to None")
+        return param
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return (self[i] for i in range(len(self)))

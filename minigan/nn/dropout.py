@@ -1,18 +1,18 @@
-"""Dropout layers: noise while training, nothing in eval mode."""
+"""Dropout: random zeros in training, the identity in evaluation."""
 
 from __future__ import annotations
 
 from minigan.errors import ConfigError
 from minigan.nn import functional as F
-from minigan.nn.module import Module
+from minigan.nn.module import Module, require_input
 from minigan.tensor import Tensor
 
 
 class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0.0 <= p <= 1.0:
-            raise ConfigError(f"p is {p}: it must lie in [0, 1]")
+        if not 0 <= p <= 1:
+            raise ConfigError(f"{type(self).__name__}: p must lie in [0, 1], got {p}")
         self.p, self.inplace = p, inplace
 
     def extra_repr(self) -> str:
@@ -20,14 +20,15 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """Zeroes elements with probability p and scales the others by 1 / (1 - p)."""
+    """Zeroes each element with probability p and scales the others by 1 / (1 - p)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)
 
 
 class Dropout2d(_Dropout):
-    """Zeroes whole channels of [N,C,H,W] with probability p, scales the others by 1 / (1 - p)."""
+    """Zeroes whole channels of [N, C, H, W] with probability p and scales the others."""
 
     def forward(self, input: Tensor) -> Tensor:
+        require_input(self, input, lambda shape: len(shape) == 4, "[N, C, H, W]")
         return F.dropout2d(input, self.p, self.training)

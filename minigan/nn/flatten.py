@@ -1,4 +1,4 @@
-"""Axes joined, and one axis split."""
+"""Between images and vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from minigan.tensor import Tensor
 
 
 class Flatten(Module):
-    """Axes start_dim..end_dim as one: [N,C,H,W] -> [N,C*H*W]."""
+    """Joins the axes start_dim..end_dim; by default everything but the batch."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Axis `dim` as several."""
+    """Splits axis `dim` into `unflattened_size`; one of the lengths may be -1."""
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()

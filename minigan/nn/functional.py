@@ -1,11 +1,11 @@
-"""The operations that layers are made of, as functions: the public face of minigan.ops."""
+"""The function of each layer: operations with the names and arguments of torch.nn.functional."""
 
 from __future__ import annotations
 
-import builtins
+from typing import Any
 
-from minigan import creation
-from minigan.errors import DTypeError
+from minigan import ops
+from minigan.errors import DTypeError, ShapeError
 from minigan.ops import (
     adaptive_avg_pool2d,
     avg_pool2d,
@@ -18,7 +18,6 @@ from minigan.ops import (
     dropout,
     dropout2d,
     elu,
-    embedding,
     group_norm,
     instance_norm,
     interpolate,
@@ -27,21 +26,17 @@ from minigan.ops import (
     layer_norm,
     leaky_relu,
     linear,
-    log_softmax,
     max_pool2d,
     mse_loss,
     nll_loss,
-    norm,
     pad,
     pixel_shuffle,
     relu,
     sigmoid,
     smooth_l1_loss,
-    softmax,
     softplus,
     tanh,
     upsample,
-    upsample_conv2d,
 )
 from minigan.tensor import Tensor
 
@@ -81,21 +76,54 @@ __all__ = [
     "softplus",
     "tanh",
     "upsample",
-    "upsample_conv2d",
 ]
 
 
-def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
-    """Integer labels [...] -> int64 [..., num_classes] with a 1 at each label."""
-    if labels.dtype.kind not in "iu":
-        raise DTypeError(f"one_hot: labels must be integers; got {labels.dtype}")
-    classes = int(labels.max().item()) + 1 if num_classes < 0 else num_classes
-    table = creation.eye(classes, dtype="int64", device=labels.device)
-    return embedding(labels, table)
+def _implied_dim(x: Tensor) -> int:
+    """The axis PyTorch takes when none is given: 0 for 0, 1 or 3 axes, else 1."""
+    return 0 if x.ndim in (0, 1, 3) else 1
 
 
-def normalize(
-    input: Tensor, p: builtins.float = 2.0, dim: int = 1, eps: builtins.float = 1e-12
-) -> Tensor:
-    """input / max(||input||_p, eps) along `dim`."""
-    return input / norm(input, p, dim, keepdim=True).clamp(min=eps)
+def softmax(input: Tensor, dim: int | None = None) -> Tensor:
+    """Probabilities along `dim`; without it along axis 1 of [N, K] and [N, K, H, W]."""
+    return ops.softmax(input, _implied_dim(input) if dim is None else dim)
+
+
+def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
+    """Logarithm of softmax along `dim`, computed stably; `dim` as for softmax."""
+    return ops.log_softmax(input, _implied_dim(input) if dim is None else dim)
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """Rows of weight [K, D] for integers [...] -> [..., D]; row `padding_idx` gets no gradient."""
+    rows = ops.embedding(input, weight)
+    if padding_idx is None:
+        return rows
+    kept = (input != padding_idx % weight.shape[0]).unsqueeze(-1)
+    return ops.where(kept, rows, rows.detach())
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 [..., num_classes], 1 at each label and 0 elsewhere.
+
+    Without `num_classes` the largest label decides, which reads the labels back from the device.
+    """
+    if tensor.dtype.kind not in "iu":
+        raise DTypeError(f"one_hot: labels must be integers; got {tensor.dtype}")
+    labels = tensor._array
+    classes = num_classes if num_classes >= 0 else int(labels.max(initial=-1)) + 1
+    # Only labels on the host are checked: reading them back would stall a GPU.
+    if tensor.device.type == "cpu" and labels.size:
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            wrong = low if low < 0 else high
+            raise ShapeError(f"one_hot: label {wrong} does not lie in 0..{classes - 1}")
+    from minigan.creation import arange
+
+    columns = arange(classes, device=tensor.device)
+    return (tensor.unsqueeze(-1) == columns).long()
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
+    """input / max(||input||_p, eps), the norm taken along `dim`."""
+    return input / ops.clamp(input.norm(p, dim, keepdim=True), min=eps)

@@ -1,86 +1,96 @@
-"""Layer sequences that one operation computes at once.
+"""Sequences of layers that one operation computes at once.
 
-`Sequential` asks `plan` how to run its layers. A rule matches some of the next layers and gives
-the function that computes them together; a layer that no rule matches runs by itself. Nothing is
-fused while somebody looks inside (forward hooks, anomaly mode) or within `disabled()`.
+`Sequential` runs its layers through `run`, so a model stays a plain list of layers. A fusion
+computes the same function; a test holds it equal to the plain sequence at first and second
+order. It is off while somebody looks inside (hooks on a layer involved, anomaly mode) and inside
+`with disabled():`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from minigan.autograd import is_anomaly_enabled
+from minigan.nn.convolution import Conv2d
+from minigan.nn.module import Module
+from minigan.nn.upsample import Upsample
 from minigan.ops import upsample_conv2d
 from minigan.tensor import Tensor
 
-Run = Callable[[Any], Any]
+
+class Fusion(NamedTuple):
+    """Types of consecutive layers, whether these ones (and this input) fit, and what runs."""
+
+    kinds: tuple[type[Module], ...]
+    fits: Callable[..., bool]  # (input, *layers)
+    run: Callable[..., Any]  # (input, *layers)
 
 
-class _State:
-    disabled = 0
+def _doubles_before_conv3(x: Any, upsample: Upsample, conv: Conv2d) -> bool:
+    geometry = (conv.kernel_size, conv.stride, conv.dilation, conv.groups)
+    return (
+        upsample.mode == "nearest"
+        and upsample.size is None
+        and upsample.scale_factor in (2, (2, 2))
+        and geometry == ((3, 3), (1, 1), (1, 1), 1)
+        and conv.padding in ((1, 1), "same")
+        and conv.padding_mode == "zeros"
+        and isinstance(x, Tensor)
+        and x.ndim == 4
+        and x.shape[1] == conv.in_channels
+        and x.dtype == conv.weight.dtype
+    )
+
+
+def _upsample_conv2d(x: Tensor, upsample: Upsample, conv: Conv2d) -> Tensor:
+    return upsample_conv2d(x, conv.weight, conv.bias)
+
+
+TABLE: tuple[Fusion, ...] = (Fusion((Upsample, Conv2d), _doubles_before_conv3, _upsample_conv2d),)
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
 
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Run every layer by itself inside the block."""
-    _State.disabled += 1
+    """Run every layer on its own inside the block, in this thread."""
+    before, _mode.enabled = _mode.enabled, False
     try:
         yield
     finally:
-        _State.disabled -= 1
+        _mode.enabled = before
 
 
-def _upsample_conv(layers: Sequence[Any]) -> tuple[int, Run] | None:
-    """Upsample(scale_factor=2, nearest), Conv2d(3x3, stride 1, padding 1): 16/36 of the work."""
-    from minigan.nn.convolution import Conv2d
-    from minigan.nn.upsample import Upsample
-
-    if len(layers) < 2 or type(layers[0]) is not Upsample or type(layers[1]) is not Conv2d:
-        return None
-    upsample, conv = layers[0], layers[1]
-    doubles = upsample.mode == "nearest" and upsample.scale_factor in (2, (2, 2))
-    plain = (
-        conv.kernel_size == (3, 3)
-        and conv.stride == (1, 1)
-        and conv.padding == (1, 1)
-        and conv.dilation == (1, 1)
-        and conv.groups == 1
-        and conv.padding_mode == "zeros"
-    )
-    if not (doubles and plain):
-        return None
-
-    def run(x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != conv.in_channels:
-            return conv(upsample(x))  # which says what is wrong
-        return upsample_conv2d(x, conv.weight, conv.bias)
-
-    return 2, run
-
-
-RULES: tuple[Callable[[Sequence[Any]], tuple[int, Run] | None], ...] = (_upsample_conv,)
-
-
-def plan(layers: Sequence[Any]) -> list[Run]:
-    """The functions to call one after the other to run `layers`."""
-    if _State.disabled or is_anomaly_enabled():
-        return list(layers)
-    runs: list[Run] = []
+def run(layers: Sequence[Any], x: Any) -> Any:
+    """Call the layers one after the other, fusing the sequences of TABLE."""
+    allowed = _mode.enabled and not is_anomaly_enabled()
     i = 0
     while i < len(layers):
-        for rule in RULES:
-            match = rule(layers[i:])
-            if match is not None and not any(map(_watched, layers[i : i + match[0]])):
-                runs.append(match[1])
-                i += match[0]
-                break
+        fusion = _find(layers, i, x) if allowed else None
+        if fusion is None:
+            x, i = layers[i](x), i + 1
         else:
-            runs.append(layers[i])
-            i += 1
-    return runs
+            length = len(fusion.kinds)
+            x, i = fusion.run(x, *layers[i : i + length]), i + length
+    return x
 
 
-def _watched(layer: Any) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks)
+def _find(layers: Sequence[Any], start: int, x: Any) -> Fusion | None:
+    for fusion in TABLE:
+        group = layers[start : start + len(fusion.kinds)]
+        # Exact types: a subclass may compute something else.
+        if (
+            tuple(map(type, group)) == fusion.kinds
+            and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in group)
+            and fusion.fits(x, *group)
+        ):
+            return fusion
+    return None

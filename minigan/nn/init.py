@@ -1,7 +1,8 @@
-"""Initial weights: each function fills a tensor in place and returns it.
+"""Initialisation: functions that fill a tensor in place and return it.
 
-fan_in and fan_out are the inputs and outputs of a unit: weight.shape[1] and shape[0], times the
-kernel's area. `generator` draws from a stream of its own instead of the default one.
+Names, arguments and distributions are PyTorch's. `generator` defaults to minigan's own. The fan of
+a weight is the number of inputs (fan_in) or outputs (fan_out) that one unit is connected to:
+shape[1] or shape[0] times the size of the kernel.
 """
 
 from __future__ import annotations
@@ -11,122 +12,144 @@ from typing import Any
 
 import numpy as np
 
-from minigan.autograd import no_grad
+from minigan.backends import kernels_for
 from minigan.errors import ConfigError, ShapeError
 from minigan.random import Generator, default_generator
 from minigan.tensor import Tensor
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
-    """U[a, b)."""
-    with no_grad():
-        return tensor.uniform_(a, b, generator)
+def _fill(tensor: Tensor, values: Any) -> Tensor:
+    tensor._array[...] = values
+    tensor._version[0] += 1
+    return tensor
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """U(a, b)."""
+    source = generator or default_generator
+    return _fill(tensor, source.uniform(tensor.shape, a, b, tensor.dtype, tensor.device))
+
+
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """N(mean, std^2)."""
-    with no_grad():
-        return tensor.normal_(mean, std, generator)
+    source = generator or default_generator
+    return _fill(tensor, source.normal(tensor.shape, mean, std, tensor.dtype, tensor.device))
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
     generator: Generator | None = None,
-) -> Tensor:  # fmt: skip
-    """N(mean, std^2) restricted to [a, b], by inverting its distribution function."""
-    from scipy.special import ndtr, ndtri
+) -> Tensor:
+    """N(mean, std^2) cut to [a, b], by inverting the distribution function."""
+    from scipy.special import ndtr, ndtri  # slow to import, and used by few
 
     low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
-    draw = (generator or default_generator).uniform(tuple(tensor.shape), low, high, np.float64)
-    with no_grad():
-        return tensor.copy_(np.clip(ndtri(draw) * std + mean, a, b))
+    uniform = (generator or default_generator).uniform(tensor.shape, low, high, np.float64, "cpu")
+    values = (mean + std * ndtri(uniform)).clip(a, b)
+    return _fill(tensor, kernels_for(tensor._array).xp.asarray(values))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """The same value everywhere."""
-    with no_grad():
-        return tensor.fill_(val)
+    """All `val`."""
+    return _fill(tensor, val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Zeros."""
-    return constant_(tensor, 0.0)
+    """All 0."""
+    return _fill(tensor, 0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Ones."""
-    return constant_(tensor, 1.0)
+    """All 1."""
+    return _fill(tensor, 1)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which weights before a nonlinearity should be larger."""
-    gains = {"linear": 1.0, "conv2d": 1.0, "conv_transpose2d": 1.0, "sigmoid": 1.0}
-    gains.update(tanh=5.0 / 3, relu=math.sqrt(2.0), selu=0.75)
+    """The factor that keeps the variance through a layer followed by this activation.
+
+    `param` is the negative slope of "leaky_relu" (0.01 by default).
+    """
     if nonlinearity == "leaky_relu":
-        slope = 0.01 if param is None else param
-        return math.sqrt(2.0 / (1 + slope**2))
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
+    gains = {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
+    linear = ("linear", "sigmoid", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+              "conv_transpose2d", "conv_transpose3d")  # fmt: skip
+    gains.update(dict.fromkeys(linear, 1.0))
     if nonlinearity not in gains:
-        known = ", ".join([*gains, "leaky_relu"])
-        raise ConfigError(f"no gain is known for {nonlinearity!r}: use one of {known}")
+        known = ", ".join(["leaky_relu", *gains])
+        raise ConfigError(f"no gain for nonlinearity {nonlinearity!r}: use one of {known}")
     return gains[nonlinearity]
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:
+    """(fan_in, fan_out)."""
     if tensor.ndim < 2:
-        raise ShapeError(f"fan in and out need 2 dimensions or more; got {tuple(tensor.shape)}")
-    area = math.prod(tensor.shape[2:])
-    return tensor.shape[1] * area, tensor.shape[0] * area
+        raise ShapeError(f"fan_in and fan_out need two dimensions or more; this tensor has shape "
+                         f"{tuple(tensor.shape)}")  # fmt: skip
+    kernel = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
 
-def fan_in_uniform_(bias: Tensor, fan_in: int, generator: Any = None) -> Tensor:
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the usual start of a bias."""
-    bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0.0
-    return uniform_(bias, -bound, bound, generator)
-
-
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
-    bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    bound = gain * math.sqrt(6 / sum(_fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """N(0, s^2) with s = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """N(0, s^2), s = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(tensor))), generator)
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
-        raise ConfigError(f"mode {mode!r} is unknown; use 'fan_in' or 'fan_out'")
+        raise ConfigError(f"mode {mode!r} is unknown: use 'fan_in' or 'fan_out'")
     fan = _fans(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """U(-b, b) with b = sqrt(3) gain / sqrt(fan) (He et al. 2015); a is the leaky slope."""
-    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """U(-b, b), b = gain sqrt(3 / fan), with `a` the slope of a leaky ReLU (He et al. 2015)."""
+    bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-    generator: Any = None,
-) -> Tensor:  # fmt: skip
-    """N(0, s^2) with s = gain / sqrt(fan) (He et al. 2015); a is the leaky slope."""
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """N(0, s^2), s = gain / sqrt(fan), with `a` the slope of a leaky ReLU (He et al. 2015)."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """gain times a random matrix [shape[0], rest] with orthonormal rows or columns."""
+    """A matrix [shape[0], rest] with orthonormal rows or columns, times gain (Saxe et al. 2013)."""
     if tensor.ndim < 2:
-        raise ShapeError(f"orthogonal_ needs 2 dimensions or more; got {tuple(tensor.shape)}")
-    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    draw = (generator or default_generator).normal((rows, columns), dtype=np.float64, device="cpu")
-    q, r = np.linalg.qr(draw if rows >= columns else draw.T)
-    q = q * np.sign(np.diag(r))  # makes the distribution uniform
-    q = q if rows >= columns else q.T
-    with no_grad():
-        return tensor.copy_((gain * q).reshape(tuple(tensor.shape)))
+        raise ShapeError(f"orthogonal_ needs two dimensions or more; this tensor has shape "
+                         f"{tuple(tensor.shape)}")  # fmt: skip
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    tall = (max(rows, columns), min(rows, columns))
+    gaussian = (generator or default_generator).normal(tall, dtype=np.float64, device="cpu")
+    q, r = np.linalg.qr(gaussian)
+    q *= np.sign(np.diagonal(r))  # makes the factorisation unique, and q uniformly distributed
+    values = gain * (q if rows >= columns else q.T).reshape(tensor.shape)
+    return _fill(tensor, kernels_for(tensor._array).xp.asarray(values))

@@ -1,48 +1,61 @@
-"""The fully connected layer."""
+"""Fully connected layers."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from minigan import creation
-from minigan.errors import ShapeError
+from minigan.creation import empty
 from minigan.nn import functional as F
 from minigan.nn import init
-from minigan.nn.module import Module
+from minigan.nn.module import Module, require_input
 from minigan.nn.parameter import Parameter
 from minigan.tensor import Tensor
 
 
 class Linear(Module):
-    """y = x W^T + b. [..., in_features] -> [..., out_features]."""
+    """y = x weight^T + bias: [..., in_features] -> [..., out_features].
+
+    weight [out, in] and bias [out] start as U(-b, b), b = 1 / sqrt(in_features).
+    """
+
+    bias: Parameter | None
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        like: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.weight = Parameter(creation.empty(out_features, in_features, **like))
+        self.weight = Parameter(empty(out_features, in_features, device=device, dtype=dtype))
         self.register_parameter(
-            "bias", Parameter(creation.empty(out_features, **like)) if bias else None
+            "bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None
         )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Weight and bias ~ U(-1/sqrt(in_features), 1/sqrt(in_features))."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            init.fan_in_uniform_(self.bias, self.in_features)
+        """Draw weight and bias anew."""
+        init_uniform_by_fan_in(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim == 0 or input.shape[-1] != self.in_features:
-            raise ShapeError(
-                f"{self!r}: input of shape {tuple(input.shape)} must end in {self.in_features}"
-            )
+        features = self.in_features
+        require_input(self, input, lambda shape: shape[-1:] == (features,), f"[..., {features}]")
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        return f"{sizes}, bias={self.bias is not None}"
+        return (f"in_features={self.in_features}, out_features={self.out_features}, "
+                f"bias={self.bias is not None}")  # fmt: skip
+
+
+def init_uniform_by_fan_in(weight: Tensor, bias: Tensor | None) -> None:
+    """PyTorch's default for linear and convolution layers: U(-b, b), b = 1 / sqrt(fan_in)."""
+    if not weight.numel():
+        return
+    init.kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(math.prod(weight.shape[1:]))
+        init.uniform_(bias, -bound, bound)

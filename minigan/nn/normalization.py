@@ -1,180 +1,228 @@
-"""Normalisation layers."""
+"""Normalisation layers: over the batch, the instance, the sample, groups of channels."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minigan import creation
-from minigan.errors import ConfigError, ShapeError
+from minigan.creation import empty, ones, tensor, zeros
+from minigan.errors import ConfigError
 from minigan.nn import functional as F
-from minigan.nn.module import Module
+from minigan.nn import init
+from minigan.nn.module import Module, require_input
 from minigan.nn.parameter import Parameter
 from minigan.tensor import Tensor
 
 
 class _ChannelNorm(Module):
-    """Scale and shift per channel, and running statistics."""
+    """Weight, bias and running statistics, one value a channel."""
 
-    dims: tuple[int, ...] = ()  # numbers of dimensions that an input may have
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+    weight: Parameter | None
+    bias: Parameter | None
+    _expected: str  # with {C} for the channels
+    _dims: tuple[int, ...]
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool,
-        track_running_stats: bool, device: Any, dtype: Any,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        like = {"device": device, "dtype": dtype}
-        ones, zeros = creation.ones, creation.zeros
-        self.register_parameter("weight", Parameter(ones(num_features, **like)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_features, **like)) if affine else None)
-        track = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features, **like) if track else None)
-        self.register_buffer("running_var", ones(num_features, **like) if track else None)
-        counter = creation.zeros((), dtype="int64", device=device) if track else None
-        self.register_buffer("num_batches_tracked", counter)
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
+        for name in ("weight", "bias"):
+            param = Parameter(empty(num_features, **where)) if affine else None
+            self.register_parameter(name, param)
+        tracked = track_running_stats
+        self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
+        self.register_buffer("running_var", ones(num_features, **where) if tracked else None)
+        self.register_buffer("num_batches_tracked", tensor(0, device=device) if tracked else None)
+        self.reset_parameters()
 
     def reset_running_stats(self) -> None:
         """Mean 0, variance 1, no batches seen."""
-        if self.track_running_stats:
-            self.running_mean.zero_()
-            self.running_var.fill_(1.0)
-            self.num_batches_tracked.zero_()
+        if self.running_mean is not None and self.running_var is not None:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+        if self.num_batches_tracked is not None:
+            init.zeros_(self.num_batches_tracked)
 
-    def _check(self, input: Tensor) -> None:
-        if input.ndim not in self.dims or input.shape[1] != self.num_features:
-            dims = " or ".join(f"{n}-d" for n in self.dims)
-            raise ShapeError(
-                f"{self!r}: input must be {dims} with {self.num_features} channels; "
-                f"got {tuple(input.shape)}"
-            )
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, and fresh running statistics."""
+        self.reset_running_stats()
+        if self.weight is not None and self.bias is not None:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
 
-    def _momentum(self) -> float:
-        """The weight of this batch; counts the batch."""
-        self.num_batches_tracked.add_(1)
-        if self.momentum is not None:
-            return self.momentum
-        return 1.0 / int(self.num_batches_tracked.item())  # a plain average over all batches
+    def _require_input(self, x: Any) -> None:
+        def fits(shape: Any) -> bool:
+            return len(shape) in self._dims and shape[1] == self.num_features
+
+        require_input(self, x, fits, self._expected.format(C=self.num_features))
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
-        )
+        names = ("eps", "momentum", "affine", "track_running_stats")
+        return ", ".join([str(self.num_features), *(f"{k}={getattr(self, k)}" for k in names)])
 
 
 class _BatchNorm(_ChannelNorm):
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True, device: Any = None,
-        dtype: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
-
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input)
-        use_batch = self.training or self.running_mean is None
-        count = input.numel() // self.num_features
-        if use_batch and input.numel() and count < 2:
-            raise ShapeError(
-                f"{self!r}: one value per channel (input {tuple(input.shape)}) has no variance: "
-                "use a larger batch, or eval()"
-            )
-        update = self.training and self.track_running_stats
-        momentum = self._momentum() if update else 0.0
-        keeps = update or not use_batch
+        self._require_input(input)
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked._array += 1
+            self.num_batches_tracked._version[0] += 1
+            if self.momentum is None:
+                momentum = 1.0 / self.num_batches_tracked.item()
+        by_batch = self.training or self.running_mean is None
         return F.batch_norm(
-            input, self.running_mean if keeps else None, self.running_var if keeps else None,
-            self.weight, self.bias, use_batch, momentum, self.eps,
+            input, self.running_mean, self.running_var, self.weight, self.bias, by_batch, momentum,
+            self.eps,
         )  # fmt: skip
 
 
 class BatchNorm1d(_BatchNorm):
-    """Normalises each feature of [N,C] or [N,C,L] over the batch (Ioffe & Szegedy 2015)."""
+    """Normalises each channel of [N, C] or [N, C, L] over the batch (Ioffe & Szegedy 2015).
 
-    dims = (2, 3)
+    Training uses the batch's mean and biased variance, and moves the running statistics (unbiased
+    variance) towards them by `momentum`; None averages all batches. eval() uses the running ones.
+    """
+
+    _dims, _expected = (2, 3), "[N, {C}] or [N, {C}, L]"
 
 
 class BatchNorm2d(_BatchNorm):
-    """Normalises each channel of [N,C,H,W] over batch and pixels (Ioffe & Szegedy 2015).
+    """Normalises each channel of [N, C, H, W] over the batch; see BatchNorm1d."""
 
-    Training uses the batch's statistics and moves the running ones towards them by `momentum`
-    (the weight of the new batch; None for a plain average); eval uses the running ones.
-    """
-
-    dims = (4,)
+    _dims, _expected = (4,), "[N, {C}, H, W]"
 
 
 class InstanceNorm2d(_ChannelNorm):
-    """Normalises each channel of each sample of [N,C,H,W] (Ulyanov et al. 2016)."""
+    """Normalises each channel of each sample of [N, C, H, W] (Ulyanov et al. 2016).
 
-    dims = (4,)
+    No weight, bias or running statistics unless asked for.
+    """
+
+    _dims, _expected = (4,), "[N, {C}, H, W]"
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input)
-        use_input = self.training or not self.track_running_stats
-        update = self.training and self.track_running_stats
-        momentum = self._momentum() if update else 0.0
+        self._require_input(input)
+        by_input = self.training or self.running_mean is None
+        momentum = 0.0 if self.momentum is None else self.momentum
         return F.instance_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, use_input,
-            momentum, self.eps,
+            input, self.running_mean, self.running_var, self.weight, self.bias, by_input, momentum,
+            self.eps,
         )  # fmt: skip
 
 
-class GroupNorm(Module):
-    """Normalises groups of channels of each sample of [N,C,...] (Wu & He 2018)."""
+class LayerNorm(Module):
+    """Normalises the last axes, those of `normalized_shape`, of each sample (Ba et al. 2016)."""
+
+    weight: Parameter | None
+    bias: Parameter | None
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        if num_groups < 1 or num_channels % num_groups:
-            raise ConfigError(f"{num_groups} groups do not divide {num_channels} channels")
-        self.num_groups, self.num_channels = num_groups, num_channels
-        self.eps, self.affine = eps, affine
-        like = {"device": device, "dtype": dtype}
-        weight, bias = creation.ones(num_channels, **like), creation.zeros(num_channels, **like)
-        self.register_parameter("weight", Parameter(weight) if affine else None)
-        self.register_parameter("bias", Parameter(bias) if affine else None)
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(shape), eps
+        self.elementwise_affine = elementwise_affine
+        for name, wanted in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
+            values = empty(self.normalized_shape, device=device, dtype=dtype)
+            self.register_parameter(name, Parameter(values) if wanted else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim < 2 or input.shape[1] != self.num_channels:
-            raise ShapeError(
-                f"{self!r}: input must have {self.num_channels} channels; got {tuple(input.shape)}"
+        last = self.normalized_shape
+        require_input(
+            self,
+            input,
+            lambda shape: len(shape) >= len(last) and shape[len(shape) - len(last) :] == last,
+            f"[..., {', '.join(map(str, last))}]",
+        )
+        return F.layer_norm(input, last, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (f"{self.normalized_shape}, eps={self.eps}, "
+                f"elementwise_affine={self.elementwise_affine}")  # fmt: skip
+
+
+class GroupNorm(Module):
+    """Normalises groups of channels of each sample of [N, C, ...] (Wu & He 2018)."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if num_groups < 1 or num_channels % num_groups:
+            raise ConfigError(
+                f"GroupNorm: num_groups={num_groups} must divide num_channels={num_channels}"
             )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
+        for name in ("weight", "bias"):
+            values = empty(num_channels, device=device, dtype=dtype)
+            self.register_parameter(name, Parameter(values) if affine else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0."""
+        if self.weight is not None and self.bias is not None:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        channels = self.num_channels
+        require_input(
+            self,
+            input,
+            lambda shape: len(shape) >= 2 and shape[1] == channels,
+            f"[N, {channels}, ...]",
+        )
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
-
-
-class LayerNorm(Module):
-    """Normalises the last axes, those of normalized_shape (Ba et al. 2016)."""
-
-    def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True,
-        bias: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        single = isinstance(normalized_shape, int)
-        self.normalized_shape = (normalized_shape,) if single else tuple(normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        like = {"device": device, "dtype": dtype}
-        weight = creation.ones(self.normalized_shape, **like)
-        shift = creation.zeros(self.normalized_shape, **like)
-        self.register_parameter("weight", Parameter(weight) if elementwise_affine else None)
-        self.register_parameter("bias", Parameter(shift) if elementwise_affine and bias else None)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        shape, affine = self.normalized_shape, self.elementwise_affine
-        return f"{shape}, eps={self.eps}, elementwise_affine={affine}"

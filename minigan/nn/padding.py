@@ -1,38 +1,43 @@
-"""Layers that put borders around images. `padding` is an int or (left, right, top, bottom)."""
+"""Borders around images. `padding` is one width, or (left, right, top, bottom)."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 from minigan.errors import ConfigError
 from minigan.nn import functional as F
-from minigan.nn.module import Module
+from minigan.nn.module import Module, require_input
 from minigan.tensor import Tensor
 
 
 class _Pad2d(Module):
-    mode: ClassVar[str]
+    _mode = "constant"
     value = 0.0
 
-    def __init__(self, padding: Any) -> None:
+    def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
-        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
-        if len(self.padding) != 4:
-            raise ConfigError(f"padding must be an int or 4 ints; got {padding!r}")
+        widths = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        if len(widths) != 4:
+            raise ConfigError(f"{type(self).__name__}: padding is one width or (left, right, top, "
+                              f"bottom); got {padding}")  # fmt: skip
+        self.padding = widths
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.pad(input, self.padding, self.mode, self.value)
+        require_input(self, input, lambda shape: len(shape) in (3, 4), "[N, C, H, W] or [C, H, W]")
+        return F.pad(input, self.padding, self._mode, self.value)
 
     def extra_repr(self) -> str:
-        return str(self.padding)
+        return f"{self.padding}"
+
+
+class ZeroPad2d(_Pad2d):
+    """Zeros; negative widths crop."""
 
 
 class ConstantPad2d(_Pad2d):
-    """Borders of a constant."""
+    """The number `value`; negative widths crop."""
 
-    mode = "constant"
-
-    def __init__(self, padding: Any, value: float) -> None:
+    def __init__(self, padding: int | Sequence[int], value: float) -> None:
         super().__init__(padding)
         self.value = value
 
@@ -40,19 +45,13 @@ class ConstantPad2d(_Pad2d):
         return f"padding={self.padding}, value={self.value}"
 
 
-class ZeroPad2d(_Pad2d):
-    """Borders of zeros."""
-
-    mode = "constant"
-
-
 class ReflectionPad2d(_Pad2d):
-    """Borders that mirror the image; the edge itself is not repeated."""
+    """The image mirrored at its border pixels; each width must be less than the image."""
 
-    mode = "reflect"
+    _mode = "reflect"
 
 
 class ReplicationPad2d(_Pad2d):
-    """Borders that repeat the edge."""
+    """The border pixels repeated."""
 
-    mode = "replicate"
+    _mode = "replicate"

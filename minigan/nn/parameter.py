@@ -1,24 +1,29 @@
-"""Parameter: a tensor that a Module trains."""
+"""Parameter: a tensor that a Module counts among what is trained."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from minigan.creation import as_tensor
 from minigan.tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A leaf tensor that requires a gradient; a Module that gets one registers it."""
+    """A leaf tensor that a Module registers when it is set as an attribute.
 
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        self._array = data._array
-        self._grad, self._grad_fn = None, None
+    Shares the memory of `data`, a tensor or array. A copy.deepcopy is a Parameter again.
+    """
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+        source = as_tensor(np.empty(0, np.float32) if data is None else data)
+        self = object.__new__(cls)
+        self._array, self._version = source._array, source._version
+        self._grad = self._grad_fn = self._leaf_hooks = None
         self._requires_grad = False
-        self._version, self._leaf_hooks = data._version, None
         self.requires_grad_(requires_grad)
+        return self
 
     def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
-
-    def __reduce__(self) -> Any:
-        raise TypeError("parameters are not pickled: save state_dict() as safetensors")
+        return "Parameter containing:\n" + super().__repr__()

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import DTypeError, ShapeError
-from minigan.ops.operands import pair
+from minigan.ops.operands import check_dtypes, pair
 from minigan.tensor import Tensor
 
 
@@ -202,9 +202,9 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int, outputs:
         )
     if bias is not None and tuple(bias.shape) != (outputs,):
         raise ShapeError(f"{op}: bias must have shape ({outputs},); got {tuple(bias.shape)}")
-    for name, t in (("weight", weight), ("bias", bias)):
-        if t is not None and t.dtype != x.dtype:
-            raise DTypeError(f"{op}: input is {x.dtype} but {name} is {t.dtype}; convert one")
+    if x.dtype.kind != "f":
+        raise DTypeError(f"{op}: input must be floating point; got {x.dtype}: use .float()")
+    check_dtypes(op, x, weight=weight, bias=bias)
 
 
 def conv2d(

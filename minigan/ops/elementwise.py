@@ -68,7 +68,8 @@ class Div(Function):
     saves = (0, 1)
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a / b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return a / b
 
     def backward(self, grad: Tensor) -> Any:
         a, b = self.saved
@@ -97,7 +98,8 @@ class PowScalar(Function):
         self.exponent = exponent
 
     def forward(self, x: Any) -> Any:
-        return x * x if self.exponent == 2 else x**self.exponent
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return x * x if self.exponent == 2 else x**self.exponent
 
     def backward(self, grad: Tensor) -> Tensor:
         (x,) = self.saved
@@ -113,13 +115,15 @@ class Pow(Function):
     saves = (0, 1, "output")
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a**b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return a**b
 
     def backward(self, grad: Tensor) -> Any:
         a, b, y = self.saved
         grad_a = grad_b = None
         if self.needs[0]:
-            grad_a = sum_to(grad * b * power(a, b - 1.0), a.shape)
+            base = where(equal(b, 0.0), 1.0, a)  # 0 * 0^(-1) would be NaN; a^0 has no slope
+            grad_a = sum_to(grad * b * power(base, b - 1.0), a.shape)
         if self.needs[1]:
             zero = equal(a, 0.0)
             grad_b = sum_to(grad * y * log(where(zero, 1.0, a)), b.shape)

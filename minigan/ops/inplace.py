@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minigan.autograd import is_grad_enabled
 from minigan.errors import GradError, ShapeError
 from minigan.ops.elementwise import add, div, mul, sub
+from minigan.ops.shape import _plain_key
 from minigan.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -18,15 +21,20 @@ if TYPE_CHECKING:
 
 
 def _writable(x: Tensor, op: str) -> Any:
-    """The array of x, marked as changed; refused where a gradient would become wrong."""
+    """The array of x; refused where a gradient would become wrong."""
     if is_grad_enabled() and x.requires_grad:
         kind = "a leaf" if x.is_leaf else "the result of an operation"
         raise GradError(
             f"{op}: this tensor is {kind} that requires a gradient: change it inside no_grad(), "
             "or use the operation that returns a new tensor"
         )
-    x._version[0] += 1
     return x._array
+
+
+def _changed(x: Tensor) -> Tensor:
+    """x, its memory marked as changed. After the change: one that failed must leave no mark."""
+    x._version[0] += 1
+    return x
 
 
 def _value(value: Any) -> Any:
@@ -35,26 +43,30 @@ def _value(value: Any) -> Any:
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value."""
-    from minigan.ops.shape import _plain_key
-
-    _writable(x, "x[...] = value")[_plain_key(key)] = _value(value)
+    array = _writable(x, "x[...] = value")
+    try:
+        array[_plain_key(key)] = _value(value)
+    except (IndexError, ValueError) as error:
+        raise ShapeError(f"x[...] = value for x of shape {tuple(x.shape)}: {error}") from None
+    _changed(x)
 
 
 def copy_(x: Tensor, source: Any) -> Tensor:
     """Overwrite x with `source`, broadcast to its shape."""
+    array = _writable(x, "copy_")
     try:
-        _writable(x, "copy_")[...] = _value(source)
+        array[...] = _value(source)
     except ValueError:
         raise ShapeError(
-            f"copy_: shape {getattr(source, 'shape', ())} does not broadcast to {tuple(x.shape)}"
+            f"copy_: shape {tuple(np.shape(_value(source)))} does not broadcast to {tuple(x.shape)}"
         ) from None
-    return x
+    return _changed(x)
 
 
 def fill_(x: Tensor, value: float) -> Tensor:
     """Set every element to `value`."""
     _writable(x, "fill_")[...] = _value(value)
-    return x
+    return _changed(x)
 
 
 def zero_(x: Tensor) -> Tensor:
@@ -66,7 +78,7 @@ def clamp_(x: Tensor, min: float | None = None, max: float | None = None) -> Ten
     """Limit every element to [min, max]."""
     array = _writable(x, "clamp_")
     array.clip(min, max, out=array)
-    return x
+    return _changed(x)
 
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
@@ -95,7 +107,7 @@ def _inplace(name: str, operation: Any) -> Any:
                 f"{tuple(x.shape)}"
             )
         array[...] = result._array
-        return x
+        return _changed(x)
 
     change.__name__ = name
     change.__doc__ = f"x = {operation.__name__}(x, other), in the memory of x."

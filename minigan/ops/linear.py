@@ -7,7 +7,7 @@ from typing import Any
 from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import ShapeError
-from minigan.ops.operands import promoted
+from minigan.ops.operands import check_broadcast, check_dtypes, promoted
 from minigan.ops.shape import sum_to, transpose
 from minigan.tensor import Tensor
 
@@ -41,6 +41,9 @@ def matmul(a: Any, b: Any) -> Tensor:
             f"matmul: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: the last axis of "
             "the first must equal the second-last of the second"
         )
+    if left.ndim > 2 and right.ndim > 2:
+        both = f"matmul: {tuple(a.shape)} @ {tuple(b.shape)}: batch"
+        check_broadcast(left.shape[:-2], right.shape[:-2], both)
     y = MatMul()(left, right)
     if vector_a:
         y = y.squeeze(-2)
@@ -76,6 +79,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: input of shape {tuple(input.shape)} does not fit weight "
             f"{tuple(weight.shape)} (out_features, in_features)"
         )
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        raise ShapeError(
+            f"linear: bias must have shape ({weight.shape[0]},); got {tuple(bias.shape)}"
+        )
+    check_dtypes("linear", input, weight=weight, bias=bias)
     rows = input if input.ndim == 2 else input.reshape(-1, input.shape[-1])
     y = Linear()(rows, weight) if bias is None else Linear()(rows, weight, bias)
     return y if input.ndim == 2 else y.reshape(*input.shape[:-1], weight.shape[0])

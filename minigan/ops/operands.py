@@ -82,13 +82,23 @@ def operands(a: Any, b: Any, op: str) -> tuple[Tensor, Tensor]:
     """Both sides of an elementwise operation: of one dtype, and broadcastable."""
     a, b = promoted(a, b, op)
     if a._array.shape != b._array.shape:
-        try:
-            np.broadcast_shapes(a._array.shape, b._array.shape)
-        except ValueError:
-            raise ShapeError(
-                f"{op}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not broadcast"
-            ) from None
+        check_broadcast(a._array.shape, b._array.shape, f"{op}:")
     return a, b
+
+
+def check_broadcast(a: tuple[int, ...], b: tuple[int, ...], where: str) -> None:
+    """Raise ShapeError unless the shapes a and b broadcast."""
+    try:
+        np.broadcast_shapes(a, b)
+    except ValueError:
+        raise ShapeError(f"{where} shapes {tuple(a)} and {tuple(b)} do not broadcast") from None
+
+
+def check_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None:
+    """Raise DTypeError unless the parameters `others` have the dtype of the input."""
+    for name, t in others.items():
+        if t is not None and t.dtype != input.dtype:
+            raise DTypeError(f"{op}: input is {input.dtype} but {name} is {t.dtype}; convert one")
 
 
 def require_float(x: Tensor, op: str) -> Tensor:

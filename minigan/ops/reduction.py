@@ -25,7 +25,10 @@ def _axes(x: Tensor, dim: Dim, op: str) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(x.ndim))
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    return tuple(normalize_axis(d, x.ndim, op) for d in dims) if x.ndim else ()
+    axes = tuple(normalize_axis(d, x.ndim, op) for d in dims)
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"{op}: dim {dims} names an axis twice")
+    return axes if x.ndim else ()
 
 
 def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -96,8 +99,15 @@ def var(x: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False
 
 
 def std(x: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False) -> Tensor:
-    """Standard deviation over `dim`."""
-    return sqrt(var(x, dim, unbiased, keepdim))
+    """Standard deviation over `dim`; its gradient where it is 0 is 0."""
+    return _root(var(x, dim, unbiased, keepdim))
+
+
+def _root(x: Tensor) -> Tensor:
+    """sqrt with gradient 0 at 0. The mask comes before the root: a root of 0 would send
+    0 * inf = NaN into the backward."""
+    zero = equal(x, 0.0)
+    return where(zero, 0.0, sqrt(where(zero, 1.0, x)))
 
 
 def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -141,23 +151,24 @@ def _along(x: Tensor, dim: int, keepdim: bool, indices: Tensor) -> MaxWithIndice
 
 def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Position of the largest element (the first of equals), int64."""
-    return Tensor._wrap(np.asanyarray(x._array.argmax(axis=dim, **_keep(dim, keepdim))))
+    return _position(x, "argmax", dim, keepdim)
 
 
 def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Position of the smallest element (the first of equals), int64."""
-    return Tensor._wrap(np.asanyarray(x._array.argmin(axis=dim, **_keep(dim, keepdim))))
+    return _position(x, "argmin", dim, keepdim)
 
 
-def _keep(dim: int | None, keepdim: bool) -> dict[str, bool]:
-    return {"keepdims": True} if keepdim and dim is not None else {}
+def _position(x: Tensor, op: str, dim: int | None, keepdim: bool) -> Tensor:
+    axis = None if dim is None else normalize_axis(dim, x.ndim, op)
+    if (x.numel() if axis is None or not x.ndim else x.shape[axis]) == 0:
+        raise ShapeError(f"{op}: it needs an element to point at; got shape {tuple(x.shape)}")
+    find = getattr(x._array, op)
+    return Tensor._wrap(find(axis=axis, keepdims=keepdim) if keepdim and x.ndim else find(axis))
 
 
 def norm(x: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """(sum |x|^p)^(1/p) over `dim`, for p = 1, 2 or inf. The gradient of the 2-norm at 0 is 0.
-
-    The mask comes before the root: a root of 0 would send 0 * inf = NaN into the backward.
-    """
+    """(sum |x|^p)^(1/p) over `dim`, for p = 1, 2 or inf. The gradient of the 2-norm at 0 is 0."""
     x = require_float(x, "norm")
     if p == 1:
         return sum(x.abs(), dim, keepdim)

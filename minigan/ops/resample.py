@@ -133,6 +133,8 @@ interpolate = upsample
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """[N, C r^2, H, W] -> [N, C, H r, W r], channels becoming pixels (Shi et al. 2016)."""
+    if input.ndim != 4:
+        raise ShapeError(f"pixel_shuffle: input must be [N,C,H,W]; got shape {tuple(input.shape)}")
     n, c, h, w = input.shape
     r = int(upscale_factor)
     if r < 1 or c % (r * r):
@@ -220,6 +222,10 @@ def avg_pool2d(
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means over windows that tile the image into output_size; None keeps a length."""
+    if input.ndim != 4:
+        raise ShapeError(
+            f"adaptive_avg_pool2d: input must be [N,C,H,W]; got shape {tuple(input.shape)}"
+        )
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     matrices = []
     for n, o in zip(input.shape[2:], sizes, strict=True):
@@ -273,6 +279,8 @@ def _pad_constant(x: Tensor, pairs: dict[int, tuple[int, int]], value: float) ->
     if any(a < 0 or b < 0 for a, b in pairs.values()):
         key = [slice(None)] * x.ndim
         for axis, (a, b) in pairs.items():
+            if x.shape[axis] + a + b < 0:
+                raise ShapeError(f"pad: ({a}, {b}) crops more than the axis of {x.shape[axis]}")
             key[axis] = slice(max(-a, 0), x.shape[axis] - max(-b, 0))
         x = x[tuple(key)]
     widths = tuple(tuple(max(n, 0) for n in pairs.get(axis, (0, 0))) for axis in range(x.ndim))

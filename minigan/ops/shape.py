@@ -258,7 +258,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     sizes = _sizes(shape)
     known = math.prod(n for n in sizes if n != -1)
     fits = x.numel() == known if -1 not in sizes else known > 0 and x.numel() % known == 0
-    if not fits or sizes.count(-1) > 1:
+    if not fits or sizes.count(-1) > 1 or min(sizes, default=0) < -1:
         raise ShapeError(
             f"reshape: {x.numel()} elements of shape {tuple(x.shape)} do not fit shape {sizes}"
         )
@@ -370,6 +370,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
+    if not tensors or any(t.shape != tensors[0].shape for t in tensors):
+        shapes = ", ".join(str(tuple(t.shape)) for t in tensors) or "no tensors"
+        raise ShapeError(f"stack: it needs tensors of one shape; got {shapes}")
     return cat([unsqueeze(t, dim) for t in tensors], dim)
 
 
@@ -378,6 +381,8 @@ def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, .
     axis = normalize_axis(dim, x.ndim, "split")
     length = x.shape[axis]
     if isinstance(size, int):
+        if size < 1:
+            raise ShapeError(f"split: the size of a slice must be positive; got {size}")
         lengths = [min(size, length - start) for start in range(0, length, size)]
     else:
         lengths = list(size)
@@ -393,6 +398,8 @@ def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, .
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` slices of nearly equal length."""
     length = x.shape[normalize_axis(dim, x.ndim, "chunk")]
+    if chunks < 1:
+        raise ShapeError(f"chunk: the number of slices must be positive; got {chunks}")
     return split(x, max(1, -(-length // chunks)), dim)
 
 
@@ -433,6 +440,7 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
             f"gather: index of shape {tuple(index.shape)} must agree with {tuple(x.shape)} in all "
             f"but dim {dim}"
         )
+    check_index(where_to, x.shape[axis], "gather")
     return transpose(GatherLast(where_to)(moved), axis, last)
 
 

@@ -1,4 +1,4 @@
-"""Optimisers and learning rate schedules, with PyTorch's names, defaults and results."""
+"""Optimisers and learning-rate schedules, with the arguments and results of torch.optim."""
 
 from minigan.optim import lr_scheduler
 from minigan.optim.adam import Adam, AdamW

@@ -1,21 +1,22 @@
-"""Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019)."""
+"""Adam (Kingma & Ba 2015), and AdamW with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minigan.backends import kernels_for
-from minigan.optim.optimizer import Optimizer, Params, check_range, zeros_like
+from minigan.backends.protocol import Array, Kernels
+from minigan.errors import ConfigError
+from minigan.optim.optimizer import Group, Optimizer, Params, zeros_beside
 from minigan.tensor import Tensor
 
 
 class Adam(Optimizer):
-    """m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p = p - lr m^ / (sqrt(v^) + eps).
+    """p -= lr m' / (sqrt(v') + eps), with m' and v' the bias-corrected averages of g and g^2.
 
-    m^ and v^ are corrected for starting at 0. Weight decay is added to the gradient.
+    m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, g = gradient + weight_decay p.
     """
 
-    decoupled = False
+    _decoupled = False
 
     def __init__(
         self,
@@ -25,39 +26,43 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        check_range("lr", lr)
-        check_range("eps", eps)
-        check_range("weight_decay", weight_decay)
-        for i, beta in enumerate(betas):
-            check_range(f"betas[{i}]", beta, below=1.0)
-        defaults = dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
 
-    def update(
-        self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        self._require_at_least_0(group, "eps")
+        betas = group["betas"]
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(f"{type(self).__name__}: betas must be two numbers in [0, 1), "
+                              f"got {betas}")  # fmt: skip
+
+    def _update(
+        self, kernels: Kernels, param: Tensor, grad: Array, group: Group, state: dict[str, Any]
     ) -> None:
         if not state:
-            state.update(step=0, exp_avg=zeros_like(param), exp_avg_sq=zeros_like(param))
+            state.update(step=0, exp_avg=zeros_beside(param), exp_avg_sq=zeros_beside(param))
         state["step"] += 1
-        kernels_for(grad).adam_step(
+        beta1, beta2 = group["betas"]
+        kernels.adam_step(
             param._array,
             grad,
             state["exp_avg"]._array,
             state["exp_avg_sq"]._array,
             group["lr"],
-            group["betas"][0],
-            group["betas"][1],
+            beta1,
+            beta2,
             group["eps"],
             group["weight_decay"],
-            self.decoupled,
+            self._decoupled,
             state["step"],
         )
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameter itself instead of joining the gradient."""
+    """Adam whose weight decay acts on the parameter itself: p *= 1 - lr weight_decay first."""
 
-    decoupled = True
+    _decoupled = True
 
     def __init__(
         self,

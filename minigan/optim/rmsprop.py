@@ -1,18 +1,18 @@
-"""RMSprop (Tieleman & Hinton 2012), the optimiser of the original WGAN."""
+"""RMSprop (Tieleman & Hinton 2012, Coursera lecture 6.5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minigan.backends import kernels_for
-from minigan.optim.optimizer import Optimizer, Params, check_range, zeros_like
+from minigan.backends.protocol import Array, Kernels
+from minigan.optim.optimizer import Group, Optimizer, Params, zeros_beside
 from minigan.tensor import Tensor
 
 
 class RMSprop(Optimizer):
-    """v = alpha v + (1 - alpha) g^2, p = p - lr g / (sqrt(v) + eps); with optional momentum.
+    """p -= lr g / (sqrt(v) + eps), v = alpha v + (1 - alpha) g^2, g = gradient + weight_decay p.
 
-    `centered` subtracts the square of the mean gradient from v.
+    `centered` subtracts the squared average of g from v; `momentum` accumulates the steps.
     """
 
     def __init__(
@@ -25,32 +25,26 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ) -> None:
-        for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
-            check_range(name, value)
-        check_range("alpha", alpha)
-        check_range("momentum", momentum)
-        defaults = dict(
-            lr=lr,
-            alpha=alpha,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            centered=centered,
-        )
+        defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+                    "momentum": momentum, "centered": centered}  # fmt: skip
         super().__init__(params, defaults)
 
-    def update(
-        self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        self._require_at_least_0(group, "alpha", "eps", "momentum")
+
+    def _update(
+        self, kernels: Kernels, param: Tensor, grad: Array, group: Group, state: dict[str, Any]
     ) -> None:
         if not state:
-            state.update(step=0, square_avg=zeros_like(param))
-            if group["momentum"]:
-                state["momentum_buffer"] = zeros_like(param)
+            state.update(step=0, square_avg=zeros_beside(param))
+            if group["momentum"] > 0:
+                state["momentum_buffer"] = zeros_beside(param)
             if group["centered"]:
-                state["grad_avg"] = zeros_like(param)
+                state["grad_avg"] = zeros_beside(param)
         state["step"] += 1
         buffer, average = state.get("momentum_buffer"), state.get("grad_avg")
-        kernels_for(grad).rmsprop_step(
+        kernels.rmsprop_step(
             param._array,
             grad,
             state["square_avg"]._array,

@@ -1,17 +1,20 @@
-"""Stochastic gradient descent, with momentum and Nesterov's variant of it."""
+"""Stochastic gradient descent."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minigan.backends import kernels_for
+from minigan.backends.protocol import Array, Kernels
 from minigan.errors import ConfigError
-from minigan.optim.optimizer import Optimizer, Params, check_range, zeros_like
+from minigan.optim.optimizer import Group, Optimizer, Params, zeros_beside
 from minigan.tensor import Tensor
 
 
 class SGD(Optimizer):
-    """b = momentum b + (1 - dampening) g;  p = p - lr b  (Nesterov: p - lr (g + momentum b))."""
+    """g = gradient + weight_decay p; b = momentum b + (1 - dampening) g; p -= lr b.
+
+    The first b is g. Nesterov's form steps along g + momentum b; without momentum along g.
+    """
 
     def __init__(
         self,
@@ -22,28 +25,27 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        check_range("lr", lr)
-        check_range("momentum", momentum)
-        check_range("weight_decay", weight_decay)
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ConfigError("nesterov needs a momentum above 0 and a dampening of 0")
-        defaults = dict(
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-        )
+        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening,
+                    "weight_decay": weight_decay, "nesterov": nesterov}  # fmt: skip
         super().__init__(params, defaults)
 
-    def update(
-        self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        self._require_at_least_0(group, "momentum")
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ConfigError(
+                "SGD: nesterov needs momentum > 0 and dampening = 0, got "
+                f"momentum={group['momentum']}, dampening={group['dampening']}"
+            )
+
+    def _update(
+        self, kernels: Kernels, param: Tensor, grad: Array, group: Group, state: dict[str, Any]
     ) -> None:
         first = "momentum_buffer" not in state
-        if first and group["momentum"]:
-            state["momentum_buffer"] = zeros_like(param)
+        if group["momentum"] != 0 and first:
+            state["momentum_buffer"] = zeros_beside(param)
         buffer = state.get("momentum_buffer")
-        kernels_for(grad).sgd_step(
+        kernels.sgd_step(
             param._array,
             grad,
             None if buffer is None else buffer._array,

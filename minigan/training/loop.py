@@ -47,6 +47,10 @@ def train(gan: Any, loader: Any, options: TrainOptions, run: RunFolder, step: in
     """
     total = total_steps(gan.config.n_epochs, len(loader), options.max_steps)
     if step >= total:
+        # The process that did the last step may have died before it wrote these.
+        recorder = Recorder(gan, loader, options, run)
+        recorder.plot()
+        recorder.finish(step)
         return Result(step)
     events = EventLog(run.path / "tensorboard", step) if options.tensorboard else None
     recorder = Recorder(gan, loader, options, run, events)
@@ -67,6 +71,7 @@ def train(gan: Any, loader: Any, options: TrainOptions, run: RunFolder, step: in
                     recorder.sample(step)
                 if last or _every(options.checkpoint_interval, step):
                     recorder.checkpoint(step)
+                    recorder.plot()
                 if last:
                     break
             if step < total:

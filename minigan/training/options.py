@@ -1,4 +1,4 @@
-"""The flags of `minigan train`: `TrainOptions` and the Config of the model, read by tyro."""
+"""The flags of the commands, read by tyro: dataclasses, or for `train` a model's Config too."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from minigan.errors import ConfigError, MiniganError
 _T = TypeVar("_T")
 
 
-def _optional(metavar: str, default: str) -> Any:
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+def _optional(metavar: str, default: str, alias: str | None = None) -> Any:
+    """How --help shows a flag whose default, None, stands for something."""
+    hint = f"(default: {default})"
+    aliases = None if alias is None else (alias,)
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=hint, aliases=aliases)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class TrainOptions:
     """Continue the run in run_dir from its newest checkpoint."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replace the run that is already in run_dir."""
-    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    tensorboard: bool = False
     """Also write TensorBoard event files to run_dir/tensorboard."""
     threads: Annotated[int | None, _optional("INT", "all cores")] = None
     """CPU threads to use."""
@@ -61,6 +64,26 @@ class TrainOptions:
             raise ConfigError(f"seed is {self.seed}: use 0 to 2**64 - 1")
         if self.resume and self.overwrite:
             raise ConfigError("resume and overwrite exclude each other: give one of them")
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What to draw from a run, and where to put it."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder."""
+    n: Annotated[int | None, _optional("INT", "fills the grid", "-n")] = None
+    """How many images; ten of each class, or 64 where there are no classes."""
+    labels: Annotated[tuple[int, ...], _optional("INT ...", "all classes")] = ()
+    """Classes to draw, one a column of the grid."""
+    seed: int = 0
+    """Seed of the latents."""
+    out: Annotated[Path | None, _optional("FILE", "sample.png in the run folder")] = None
+    """A .png for a grid, or a .npy for an array of float32 in [-1, 1]."""
+    checkpoint: Annotated[Path | None, _optional("DIR", "the newest")] = None
+    """Checkpoint folder to draw from."""
+    device: str = "cpu"
+    """Where to compute: cpu, cuda or cuda:N."""
 
 
 def parse_train_flags(
@@ -80,17 +103,17 @@ def parse_train_flags(
         [
             (
                 "training",
-                tyro.conf.OmitArgPrefixes[TrainOptions],
+                Annotated[TrainOptions, tyro.conf.OmitArgPrefixes],
                 field(default=options or TrainOptions()),
             ),
             (
                 gan_class.name,
-                tyro.conf.OmitArgPrefixes[gan_class.Config],
+                Annotated[gan_class.Config, tyro.conf.OmitArgPrefixes],
                 field(default=config or gan_class.Config()),
             ),
         ],
     )
-    flags = parse_flags(both, args, prog, f"Train {gan_class.name}: {gan_class.description}")
+    flags: Any = parse_flags(both, args, prog, f"Train {gan_class.name}: {gan_class.description}")
     return flags.training, getattr(flags, gan_class.name)
 
 

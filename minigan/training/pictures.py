@@ -54,7 +54,7 @@ def loss_plot(rows: Sequence[dict[str, Any]], title: str = "") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # A model may log a loss in some steps only: {name: [(step, value), ...]}, in order of appearance.
+    # Not every step has every loss: {name: [(step, value), ...]}, in order of appearance.
     curves: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         for name, value in row.items():

@@ -20,7 +20,12 @@ class Recorder:
     """Writes what a training leaves in its run folder."""
 
     def __init__(
-        self, gan: Any, loader: Any, options: TrainOptions, run: RunFolder, events: EventLog | None
+        self,
+        gan: Any,
+        loader: Any,
+        options: TrainOptions,
+        run: RunFolder,
+        events: EventLog | None = None,
     ) -> None:
         self._metrics = MetricsLog(run.metrics)
         self._gan, self._loader, self._options = gan, loader, options
@@ -50,10 +55,13 @@ class Recorder:
             self._events.image(pixels, step)
 
     def checkpoint(self, step: int) -> None:
-        """Log all losses, so that no diverged state is saved, then save and plot."""
+        """Log all losses, so that no diverged state is saved, then save."""
         if self._metrics.waiting:
             self.flush()
         self._run.save_checkpoint(self._snapshot(step), self._options.keep_checkpoints)
+
+    def plot(self) -> None:
+        """Draw losses.png from all rows of the log."""
         plot = pictures.loss_plot(read_metrics(self._run.metrics), title=self._gan.name)
         write_file(self._run.path / "losses.png", plot)
 

@@ -107,7 +107,7 @@ class RunFolder:
         candidates = checkpoints.all_in(self.path / "checkpoints")
         if self.final.exists():
             candidates.append(self.final)
-        errors = []
+        errors: list[CheckpointError] = []
         for found in checkpoints.newest(candidates, self.model):
             if isinstance(found, Checkpoint):
                 return found, errors

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from minigan.training import checkpoint as checkpoints
 from minigan.training import pictures
 from minigan.training.checkpoint import Checkpoint
 from minigan.training.files import write_file
-from minigan.training.options import TrainOptions
+from minigan.training.options import SampleOptions, TrainOptions
 from minigan.training.recorder import restore
 from minigan.training.run_folder import RunFolder
 
@@ -38,8 +37,8 @@ def stored_config(run: RunFolder) -> Any:
 
 
 def stored_options(run: RunFolder) -> TrainOptions:
-    """The TrainOptions that the run was started with, set to resume it where it is now."""
-    stored = {**run.about["options"], "run_dir": run.path, "resume": True}
+    """The TrainOptions that the run was started with, pointed at where it is now."""
+    stored = {**run.about["options"], "run_dir": run.path}
     if stored.get("data_dir") is not None:
         stored["data_dir"] = Path(stored["data_dir"])
     return _rebuild(TrainOptions, stored, run)
@@ -76,30 +75,20 @@ def saved_gan(run: RunFolder, folder: Path | None = None, device: str = "cpu") -
     return gan
 
 
-def draw_samples(
-    path: Path,
-    n: int | None = None,
-    labels: Sequence[int] = (),
-    seed: int = 0,
-    out: Path | None = None,
-    checkpoint: Path | None = None,
-    device: str = "cpu",
-) -> Path:
-    """Draw n images from the run in `path`; returns the file: a .png grid, or a .npy array.
-
-    With labels (all classes in turn, if the model has classes and none are given) each class is a
-    column of the grid. Raises MiniganError.
-    """
-    out = out or path / "sample.png"
+def draw_samples(options: SampleOptions) -> Path:
+    """Draw images from a run into a .png or .npy file, and return its path. Raises MiniganError."""
+    out = options.out or options.run / "sample.png"
     if out.suffix not in (".png", ".npy"):
         raise ConfigError(f"cannot write {out}: give --out a name that ends in .png or .npy")
-    gan = saved_gan(open_run(path), checkpoint, device)
-    if labels and not gan.needs_labels:
+    gan = saved_gan(open_run(options.run), options.checkpoint, options.device)
+    if options.labels and not gan.needs_labels:
         raise ConfigError(f"{gan.name} has no classes: leave --labels out")
-    columns = len(labels) or (gan.config.n_classes if gan.needs_labels else 8)
-    n = (10 * columns if gan.needs_labels else 64) if n is None else n
-    asked = np.resize(np.array(labels, np.int64), max(n, 0)) if labels else None
-    images = gan.sample(n, labels=asked, seed=seed)
+    columns = len(options.labels) or (gan.config.n_classes if gan.needs_labels else 8)
+    n = (10 * columns if gan.needs_labels else 64) if options.n is None else options.n
+    if n < 1:
+        raise ConfigError(f"n is {n}: draw at least 1 image")
+    labels = np.resize(np.array(options.labels, np.int64), n) if options.labels else None
+    images = gan.sample(n, labels=labels, seed=options.seed)
     if out.suffix == ".npy":
         buffer = io.BytesIO()
         np.save(buffer, images)

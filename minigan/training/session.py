@@ -13,7 +13,7 @@ from minigan import models
 from minigan.backends import require_cuda
 from minigan.data import DataLoader, Dataset, load
 from minigan.device import device
-from minigan.errors import ConfigError
+from minigan.errors import CheckpointError, ConfigError
 from minigan.training.loop import Result, total_steps, train
 from minigan.training.options import TrainOptions, parse_train_flags
 from minigan.training.recorder import restore
@@ -33,9 +33,8 @@ def train_from_flags(model: str, args: Sequence[str], prog: str) -> Result:
     options, config = parse_train_flags(gan_class, args, prog)
     if options.resume:
         run = open_run(run_dir(model, options), model)
-        options, config = parse_train_flags(
-            gan_class, args, prog, stored_options(run), stored_config(run)
-        )
+        stored = stored_options(run), stored_config(run)
+        options, config = parse_train_flags(gan_class, args, prog, *stored)
     return run_training(model, options, config)
 
 
@@ -75,6 +74,10 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
         run.describe(about)
     try:
         result = train(gan, loader, options, run, step)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; what was saved before is intact: continue with minigan resume {path}"
+        ) from error
     finally:
         run.unlock()
     _report(result, run, step, total)

@@ -103,7 +103,9 @@ def test_same_state_same_bytes(saved, tmp_path):
         assert (saved / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+leaves = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+)
 arrays = st.integers(0, 3).map(lambda n: np.arange(n, dtype=np.float32))
 keys = st.text("abc_.é", min_size=1, max_size=4)
 

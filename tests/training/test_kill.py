@@ -38,24 +38,53 @@ while True:
 """
 
 
-def python(*args):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+@pytest.fixture
+def python():
+    """Start a Python process; what a failed test leaves running is killed."""
+    started = []
+
+    def python(*args, **kwargs):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, args)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            **kwargs,
+        )
+        started.append(process)
+        return process
+
+    yield python
+    for process in started:
+        process.kill()
+        with process:  # closes the pipes and waits
+            pass
 
 
-def fake(*args):
-    return python(FAKE, *args)
+@pytest.fixture
+def fake(python):
+    """The command `minigan` with the fake model, in a process."""
+    return lambda *args, **kwargs: python(FAKE, *args, **kwargs)
 
 
 def finished(process):
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def read_until(stream, text):
+    seen = ""
+    while text not in seen:
+        character = stream.read(1)
+        assert character, seen
+        seen += character
+
+
+def wait_for_first_step(process):
+    """Until the progress bar is there, and the signal handlers, which follow at once."""
+    read_until(process.stderr, "step/s]")
+    time.sleep(0.5)
 
 
 def wait_for(condition, process):
@@ -65,12 +94,12 @@ def wait_for(condition, process):
         time.sleep(0.005)
 
 
-def test_sigkill_while_saving(tmp_path):
+def test_sigkill_while_saving(tmp_path, python):
     run = RunFolder.create(tmp_path / "run", {"model": "fake", "config": {}, "options": {}})
     run.unlock()
     delays = random.Random(0)
     last = 0
-    for _ in range(8):
+    for _ in range(6):
         process = python("-c", SAVE_FOREVER, run.path)
         assert process.stdout.readline() == "ready\n", process.communicate()
         time.sleep(delays.uniform(0, 0.15))
@@ -84,12 +113,12 @@ def test_sigkill_while_saving(tmp_path):
             state = found.state
             for array in (state["x"], *(net["w"] for net in state["networks"].values())):
                 np.testing.assert_array_equal(array, np.full(100_000, found.step, np.float32))
-    assert last > 8
+    assert last > 6
 
 
-def test_sigkill_while_training_then_resume(tmp_path):
+def test_sigkill_while_training_then_resume(tmp_path, fake):
     """Killed again and again, the run ends with the bytes of an undisturbed one."""
-    flags = ["--checkpoint_interval", 2, "--sample_interval", 2, "--n_epochs", 3]
+    flags = ["--checkpoint_interval", 3, "--sample_interval", 2]
     whole, run = tmp_path / "whole", tmp_path / "run"
     process = fake("train", "fake", "--run_dir", whole, *flags)
     assert finished(process)[0] == 0
@@ -99,7 +128,7 @@ def test_sigkill_while_training_then_resume(tmp_path):
     while True:
         again = ["--resume"] if (run / "config.json").exists() else []
         process = fake("train", "fake", "--run_dir", run, *flags, *again)
-        if kills < 4:
+        if kills < 3:
             wait_for((run / "config.json").exists, process)
             time.sleep(delays.uniform(0, 0.6))
             process.kill()
@@ -110,59 +139,49 @@ def test_sigkill_while_training_then_resume(tmp_path):
         assert status == -signal.SIGKILL, err
     names = [path.relative_to(whole) for path in whole.rglob("*.*") if path.is_file()]
     same = [n for n in names if n.suffix in (".png", ".jsonl", ".safetensors")]
-    assert len(same) > 12
+    assert len(same) > 9
     for name in same:
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
     assert not list(run.rglob(".tmp-*"))
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupt_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, number, status):
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    assert finished(fake("train", "fake", "--run_dir", whole))[0] == 0
+def test_interrupt_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, fake, number, status):
+    run = tmp_path / "run"
     process = fake("train", "fake", "--run_dir", run, "--step_seconds", 0.2)
-    wait_for((run / "config.json").exists, process)
-    time.sleep(0.4)
+    wait_for_first_step(process)
     process.send_signal(number)
     returned, out, err = finished(process)
     assert returned == status, err
     assert f"continue: minigan resume {run}" in out and "Traceback" not in err
     found, errors = RunFolder.open(run).newest_checkpoint()
-    assert not errors and found.step == len(read_metrics(run / "metrics.jsonl")) < 12
-    status, out, err = finished(fake("resume", run))
-    assert status == 0, err
-    assert f"after step {found.step}" in out
-    assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
-    weights = "final/generator.safetensors"
-    assert (run / weights).read_bytes() == (whole / weights).read_bytes()
+    assert not errors and 0 < found.step == len(read_metrics(run / "metrics.jsonl")) < 12
+    assert not (run / "final").exists()
 
 
-def test_second_interrupt_stops_at_once(tmp_path):
+def test_second_interrupt_stops_at_once(tmp_path, fake):
     run = tmp_path / "run"
     process = fake("train", "fake", "--run_dir", run, "--step_seconds", 100)
-    wait_for((run / "config.json").exists, process)
-    time.sleep(1)
+    wait_for_first_step(process)
     process.send_signal(signal.SIGINT)
-    assert "finishing this step" in "".join(process.stderr.readline() for _ in range(2))
+    read_until(process.stderr, "finishing this step")
     process.send_signal(signal.SIGINT)
     status, _, err = finished(process)
     assert status == 130 and "stopped at once" in err and "Traceback" not in err
 
 
-def test_file_size_limit_is_one_line(tmp_path):
+def test_file_size_limit_is_one_line(tmp_path, fake):
     """A limit of the system in place of a full disk: a real write that fails."""
     resource = pytest.importorskip("resource")
     run = tmp_path / "run"
-    process = subprocess.run(
-        [sys.executable, FAKE, "train", "fake", "--run_dir", run, "--widths", "400", "400"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000)),
+    limits = (500_000, 500_000)
+    process = fake(
+        *["train", "fake", "--run_dir", run, "--widths", 400, 400],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
     )
-    assert process.returncode == 2
-    last = process.stderr.splitlines()[-1]
+    status, _, err = finished(process)
+    assert status == 2 and "Traceback" not in err
+    last = err.splitlines()[-1]
     assert last.startswith("minigan: error: cannot write") and "File too large" in last
-    assert "Traceback" not in process.stderr
     assert RunFolder.open(run).newest_checkpoint() == (None, [])
     assert not list(run.rglob(".tmp-*"))

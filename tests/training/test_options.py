@@ -41,13 +41,18 @@ def test_names_of_pytorch_gan_in_both_spellings(name, text, value, separator):
 
 
 def test_train_options():
-    options, _ = parse(
-        *"--device cuda:1 --seed 5 --data x --data-dir d --run_dir r --max_steps 9".split(),
-        *"--checkpoint-interval 3 --keep_checkpoints 1 --resume --tensorboard --threads 2".split(),
-    )
+    flags = """--device cuda:1 --seed 5 --data x --data-dir d --run_dir r --max_steps 9
+               --checkpoint-interval 3 --keep_checkpoints 1 --resume --tensorboard --threads 2"""
+    options, _ = parse(*flags.split())
     assert options == TrainOptions(
         "cuda:1", 5, "x", Path("d"), Path("r"), 9, 3, 1, True, False, True, 2
     )
+
+
+def test_a_stored_flag_that_is_on_may_be_given_again_or_taken_back():
+    stored = TrainOptions(tensorboard=True)
+    for flag, value in (("--tensorboard", True), ("--no_tensorboard", False)):
+        assert parse(flag, options=stored)[0].tensorboard == value
 
 
 def test_given_defaults_are_overridden_by_flags_alone():

@@ -29,6 +29,7 @@ from minigan.backends.protocol import Array, Pair
 
 _TILE_ELEMENTS = 1 << 18  # columns of one tile: 1 MiB
 _FEW_CHANNELS = 3
+_SHORT_ROW = 16  # pixels
 _WEIGHT_GRAD_CHUNKS = 8
 _SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
 
@@ -46,7 +47,7 @@ def _end_inside(offset, step, size, count):
 
 
 @helper
-def _gather(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, columns):
+def _gather_rows(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, columns):
     """columns [channels*T, rows*width] of the output rows row0.. (image-major) of a map."""
     x_channels, x_height, x_width = x.shape[1:]
     pixels, flat = x.ravel(), columns.ravel()
@@ -80,6 +81,36 @@ def _gather(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, co
                 i += 1
                 if i == height:
                     n, i = n + 1, 0
+
+
+@helper
+def _gather_pixels(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, columns):
+    """The same by a list of positions, which suits short rows."""
+    x_channels, x_height, x_width = x.shape[1:]
+    pixels, flat = x.ravel(), columns.ravel()
+    positions = np.empty(rows * width, np.int64)
+    for t in range(taps.shape[0]):
+        for r in range(rows):
+            n, y = (row0 + r) // height, (row0 + r) % height * step_h + taps[t, 0]
+            for j in range(width):
+                z = j * step_w + taps[t, 1]
+                inside = 0 <= y < x_height and 0 <= z < x_width
+                at = ((n * x_channels + c0) * x_height + y) * x_width + z
+                positions[r * width + j] = at if inside else -1
+        for c in range(channels):
+            to, plane = (c * taps.shape[0] + t) * rows * width, c * x_height * x_width
+            for p in range(rows * width):
+                at = positions[p]
+                value = pixels[np.uintp(plane + max(at, 0))]
+                flat[np.uintp(to + p)] = value if at >= 0 else np.float32(0)
+
+
+@helper
+def _gather(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, columns):
+    if width <= _SHORT_ROW and channels > _FEW_CHANNELS:
+        _gather_pixels(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, columns)
+    else:
+        _gather_rows(x, c0, channels, taps, step_h, step_w, height, width, row0, rows, columns)
 
 
 @helper
@@ -122,39 +153,38 @@ def _map_by_products(chunk, chunks, x, weights, taps, maps, bias, out, step_h, s
 
 
 @kernel
-def _map_by_rows(chunk, chunks, x, weights, taps, maps, bias, out, step_h, step_w, limit):
-    """The same maps, one output row at a time in `acc`, for few output channels."""
+def _map_by_shifts(chunk, chunks, x, weights, taps, maps, bias, out, step_h, step_w, limit):
+    """The same maps, products first, for few output channels: [K*T, C] times the pixels [C, H*W]
+    of an image, then the sum of the T results, each shifted by its tap."""
     (batch, channels, x_height, x_width), k = x.shape, out.shape[1]
-    pixels = x.ravel()
     out_h, out_w = maps[0, 7], maps[0, 8]
-    acc = np.empty(out.shape[3], x.dtype)
     for m in range(maps.shape[0]):
         tap0, tap1, weight0, top, left, height, width = maps[m, :7]
-        depth = channels * (tap1 - tap0)
-        lines = batch * height
-        for line in range(chunk * lines // chunks, (chunk + 1) * lines // chunks):
-            n, i = line // height, line % height
+        count = tap1 - tap0
+        rows_of = weights[weight0 : weight0 + k * channels * count].reshape(k, channels, count)
+        weight = np.empty((k * count, channels), x.dtype)
+        for q in range(k):
+            for c in range(channels):
+                for t in range(count):
+                    weight[q * count + t, c] = rows_of[q, c, t]
+        values = np.empty((k * count, x_height * x_width), x.dtype)
+        flat, total = values.ravel(), np.empty(width, x.dtype)
+        for n in range(chunk * batch // chunks, (chunk + 1) * batch // chunks):
+            _product(weight, x[n].reshape(channels, x_height * x_width), values)
             for q in range(k):
-                acc[:width] = bias[q]
-                for t in range(tap0, tap1):
-                    y, dx = i * step_h + taps[t, 0], taps[t, 1]
-                    if y < 0 or y >= x_height:
-                        continue
-                    first = min(_first_inside(dx, step_w), width)
-                    count = np.uintp(max(first, _end_inside(dx, step_w, x_width, width)) - first)
-                    to = np.uintp(first)
-                    for c in range(channels):
-                        w = weights[weight0 + q * depth + c * (tap1 - tap0) + t - tap0]
-                        row = ((n * channels + c) * x_height + y) * x_width + dx
-                        start = np.uintp(row + first * step_w)
-                        if step_w == 1:
-                            for j in range(count):
-                                acc[to + j] += w * pixels[start + j]
-                        else:
-                            for j in range(count):
-                                acc[to + j] += w * pixels[start + j * np.uintp(step_w)]
-                for j in range(width):
-                    out[n, q, i * out_h + top, left + j * out_w] = acc[j]
+                for i in range(height):
+                    total[:] = bias[q]
+                    for t in range(count):
+                        y, dx = i * step_h + taps[tap0 + t, 0], taps[tap0 + t, 1]
+                        if 0 <= y < x_height:
+                            first = min(_first_inside(dx, step_w), width)
+                            end = max(first, _end_inside(dx, step_w, x_width, width))
+                            row = (q * count + t) * x_height * x_width + y * x_width + dx
+                            start, to = np.uintp(row + first * step_w), np.uintp(first)
+                            for j in range(np.uintp(end - first)):
+                                total[to + j] += flat[start + j * np.uintp(step_w)]
+                    for j in range(width):
+                        out[n, q, i * out_h + top, left + j * out_w] = total[j]
 
 
 @kernel
@@ -192,32 +222,6 @@ def _weight_grad(chunk, chunks, x, grad, taps, sums, step_h, step_w, limit):
 
 
 @kernel
-def _weight_grad_by_rows(chunk, chunks, x, grad, taps, sums, step_h, step_w, limit):
-    """The same for few output channels: a dot product of two rows at a time."""
-    (batch, channels, x_height, x_width), (k, height, width) = x.shape, grad.shape[1:]
-    pixels, grads = x.ravel(), grad.ravel()
-    sums[chunk] = 0
-    for n in range(chunk * batch // chunks, (chunk + 1) * batch // chunks):
-        for q in range(k):
-            for c in range(channels):
-                for t in range(taps.shape[0]):
-                    dx = taps[t, 1]
-                    first = min(_first_inside(dx, step_w), width)
-                    end = max(first, _end_inside(dx, step_w, x_width, width))
-                    total = np.float32(0)
-                    for i in range(height):
-                        y = i * step_h + taps[t, 0]
-                        if y < 0 or y >= x_height:
-                            continue
-                        row = ((n * channels + c) * x_height + y) * x_width + dx
-                        a = np.uintp(row + first * step_w)
-                        b = np.uintp(((n * k + q) * height + i) * width + first)
-                        for j in range(np.uintp(end - first)):
-                            total += pixels[a + j * np.uintp(step_w)] * grads[b + j]
-                    sums[chunk, q, c * taps.shape[0] + t] += total
-
-
-@kernel
 def _add_parts(chunk, chunks, sums, out):
     """sums [parts, M] -> out [M], always in the order of the parts."""
     size = out.shape[0]
@@ -252,7 +256,7 @@ def _run_maps(
         maps.append((tap, tap + len(t), position, top, left, *size, *strides))
         tap, position = tap + len(t), position + w.size
     run(
-        _map_by_rows if k <= _FEW_CHANNELS else _map_by_products,
+        _map_by_shifts if k <= _FEW_CHANNELS else _map_by_products,
         chunks_for(out.size, 1 << 12),
         np.ascontiguousarray(x),
         np.concatenate([w.reshape(-1) for w in weights]),
@@ -336,24 +340,26 @@ def conv2d_weight_grad(
     """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,KH,KW]."""
     if groups != 1 or not all_float32(x, grad):
         return reference.conv2d_weight_grad(x, grad, kernel_hw, stride, padding, dilation, groups)
-    (n, k, oh, _), c = grad.shape, x.shape[1]
+    k, c = grad.shape[1], x.shape[1]
     taps = _taps(kernel_hw, padding, dilation)
-    few = k <= _FEW_CHANNELS
-    # Wide layers have big sums, so they are cut by input channel instead, which needs none.
+    if tuple(stride) == (1, 1) and k < c:
+        # The sum over p of grad[k, p] x[c, p + tap] is one of x[c, q] grad[k, q - tap] too: the
+        # same with exchanged roles, and fewer channels to gather.
+        swapped = _weight_products(grad, x, -taps, stride)
+        return np.ascontiguousarray(swapped.reshape(c, k, *kernel_hw).swapaxes(0, 1))
+    return _weight_products(x, grad, taps, stride).reshape(k, c, *kernel_hw)
+
+
+def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
+    """sum over n, i, j of grad[n,k,i,j] * x[n, c, i*sh + dy[t], j*sw + dx[t]] -> [K*C*T]."""
+    (n, k, height, _), c = grad.shape, x.shape[1]
     size = k * c * len(taps)
-    parts = max(1, min(_WEIGHT_GRAD_CHUNKS, _SUMS_LIMIT // max(size, 1), n if few else n * oh))
-    blocks = 1 if few else max(1, min(c, _WEIGHT_GRAD_CHUNKS // parts))
+    # Wide layers have big sums, so they are cut by input channel instead, which needs none.
+    parts = max(1, min(_WEIGHT_GRAD_CHUNKS, _SUMS_LIMIT // max(size, 1), n * height))
+    blocks = max(1, min(c, _WEIGHT_GRAD_CHUNKS // parts))
     sums = np.empty((parts, k, c * len(taps)), x.dtype)
-    run(
-        _weight_grad_by_rows if few else _weight_grad,
-        parts * blocks,
-        np.ascontiguousarray(x),
-        np.ascontiguousarray(grad),
-        taps,
-        sums,
-        *stride,
-        _TILE_ELEMENTS,
-    )
+    arrays = np.ascontiguousarray(x), np.ascontiguousarray(grad), taps, sums
+    run(_weight_grad, parts * blocks, *arrays, *stride, _TILE_ELEMENTS)
     out = np.empty(size, x.dtype)
     run(_add_parts, chunks_for(size, 1 << 14), sums.reshape(parts, -1), out)
-    return out.reshape(k, c, *kernel_hw)
+    return out

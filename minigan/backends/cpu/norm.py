@@ -20,11 +20,17 @@ _SMALLEST = 1 << 14  # elements that are worth a thread
 
 
 @helper
+def _span(start, end):
+    """Positions start to end; unsigned, which spares the check for negative ones."""
+    return range(np.uintp(start), np.uintp(end))
+
+
+@helper
 def _sum(values, start, end):
     total = np.float64(0)
     for first in range(start, end, _RUN):
         part = np.float32(0)
-        for i in range(first, min(first + _RUN, end)):
+        for i in _span(first, min(first + _RUN, end)):
             part += values[i]
         total += part
     return total
@@ -35,7 +41,7 @@ def _sum_squares(values, mean, start, end):
     total = np.float64(0)
     for first in range(start, end, _RUN):
         part = np.float32(0)
-        for i in range(first, min(first + _RUN, end)):
+        for i in _span(first, min(first + _RUN, end)):
             part += (values[i] - mean) * (values[i] - mean)
         total += part
     return total
@@ -47,7 +53,7 @@ def _sum_products(a, b, mean, start, end):
     total = np.float64(0)
     for first in range(start, end, _RUN):
         part = np.float32(0)
-        for i in range(first, min(first + _RUN, end)):
+        for i in _span(first, min(first + _RUN, end)):
             part += a[i] * (b[i] - mean)
         total += part
     return total
@@ -72,7 +78,7 @@ def _batch_norm(chunk, chunks, x, weight, bias, eps, n, channels, pixels, y, mea
         m, shift = mean[c], bias[c]
         for b in range(n):
             start = (b * channels + c) * pixels
-            for i in range(start, start + pixels):
+            for i in _span(start, start + pixels):
                 y[i] = (x[i] - m) * scale + shift
 
 
@@ -109,7 +115,7 @@ def _batch_norm_backward(
         slope = np.float32(products * inverse_std * inverse_std / count)
         for b in range(n):
             start = (b * channels + c) * pixels
-            for i in range(start, start + pixels):
+            for i in _span(start, start + pixels):
                 grad_x[i] = scale * (grad[i] - average - (x[i] - m) * slope)
 
 
@@ -122,7 +128,7 @@ def _row_norm(chunk, chunks, x, eps, length, xhat, mean, var):
         mean[row] = _sum(x, start, end) / count
         var[row] = _sum_squares(x, mean[row], start, end) / count
         m, scale = mean[row], np.float32(1.0 / np.sqrt(var[row] + eps))
-        for i in range(start, end):
+        for i in _span(start, end):
             xhat[i] = (x[i] - m) * scale
 
 
@@ -135,7 +141,7 @@ def _row_norm_backward(chunk, chunks, grad, xhat, var, eps, length, out):
         average = np.float32(_sum(grad, start, end) / count)
         slope = np.float32(_sum_products(grad, xhat, np.float32(0), start, end) / count)
         scale = np.float32(1.0 / np.sqrt(var[row] + eps))
-        for i in range(start, end):
+        for i in _span(start, end):
             out[i] = scale * (grad[i] - average - xhat[i] * slope)
 
 

@@ -12,18 +12,24 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
+from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
 _SMALLEST = 1 << 15  # elements that are worth a thread
 _NONE = np.empty(0, np.float32)  # stands for a state array that this variant does not have
 
 
+@helper
+def _span(chunk, chunks, size):
+    """A chunk's positions; unsigned, which spares the check for negative ones."""
+    return range(np.uintp(chunk * size // chunks), np.uintp((chunk + 1) * size // chunks))
+
+
 @kernel
 def _sgd(
     chunk, chunks, param, grad, buffer, lr, momentum, undampened, weight_decay, nesterov, first
 ):
-    for i in range(chunk * param.size // chunks, (chunk + 1) * param.size // chunks):
+    for i in _span(chunk, chunks, param.size):
         g = grad[i] + weight_decay * param[i]
         if momentum != 0:
             buffer[i] = g if first else momentum * buffer[i] + undampened * g
@@ -36,7 +42,7 @@ def _adam(
     chunk, chunks, param, grad, exp_avg, exp_avg_sq, keep, weight_decay, beta1, new1, beta2, new2,
     root_correction, eps, step_size
 ):  # fmt: skip
-    for i in range(chunk * param.size // chunks, (chunk + 1) * param.size // chunks):
+    for i in _span(chunk, chunks, param.size):
         p = param[i] * keep
         g = grad[i] + weight_decay * p
         m = exp_avg[i] + new1 * (g - exp_avg[i])
@@ -51,7 +57,7 @@ def _rmsprop(
     momentum
 ):  # fmt: skip
     zero = np.float32(0)
-    for i in range(chunk * param.size // chunks, (chunk + 1) * param.size // chunks):
+    for i in _span(chunk, chunks, param.size):
         g = grad[i] + weight_decay * param[i]
         square_avg[i] = alpha * square_avg[i] + new * (g * g)
         variance = square_avg[i]

@@ -9,60 +9,66 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
+from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
 _CHEAP, _COSTLY = 1 << 16, 1 << 13  # elements that are worth a thread
 
 
+@helper
+def _span(chunk, chunks, size):
+    """A chunk's positions; unsigned, which spares the check for negative ones."""
+    return range(np.uintp(chunk * size // chunks), np.uintp((chunk + 1) * size // chunks))
+
+
 @kernel
 def _relu(chunk, chunks, x, out):
-    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in _span(chunk, chunks, x.size):
         value = x[i]
         out[i] = np.float32(0) if value <= 0 else value  # so written, NaN stays NaN
 
 
 @kernel
 def _relu_backward(chunk, chunks, grad, y, out):
-    for i in range(chunk * y.size // chunks, (chunk + 1) * y.size // chunks):
+    for i in _span(chunk, chunks, y.size):
         out[i] = grad[i] if y[i] > 0 else np.float32(0)
 
 
 @kernel
 def _leaky_relu(chunk, chunks, x, slope, out):
-    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in _span(chunk, chunks, x.size):
         out[i] = x[i] if x[i] > 0 else slope * x[i]
 
 
 @kernel
 def _leaky_relu_backward(chunk, chunks, grad, x, slope, out):
-    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in _span(chunk, chunks, x.size):
         out[i] = grad[i] if x[i] > 0 else slope * grad[i]
 
 
 @kernel
 def _tanh(chunk, chunks, x, out):
-    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in _span(chunk, chunks, x.size):
         out[i] = math.tanh(x[i])
 
 
 @kernel
 def _tanh_backward(chunk, chunks, grad, y, out):
-    for i in range(chunk * y.size // chunks, (chunk + 1) * y.size // chunks):
+    for i in _span(chunk, chunks, y.size):
         out[i] = grad[i] * (np.float32(1) - y[i] * y[i])
 
 
 @kernel
 def _sigmoid(chunk, chunks, x, out):
     one = np.float32(1)
-    for i in range(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in _span(chunk, chunks, x.size):
         decay = math.exp(-abs(x[i]))  # never above 1, so it cannot overflow
         out[i] = (one if x[i] >= 0 else decay) / (one + decay)
 
 
 @kernel
 def _sigmoid_backward(chunk, chunks, grad, y, out):
-    for i in range(chunk * y.size // chunks, (chunk + 1) * y.size // chunks):
+    for i in _span(chunk, chunks, y.size):
         out[i] = grad[i] * y[i] * (np.float32(1) - y[i])
 
 

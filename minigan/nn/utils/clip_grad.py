@@ -1,42 +1,53 @@
-"""Gradients held within bounds."""
+"""Limits on gradients, in place, between backward and the optimiser's step."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
+from typing import Any
 
-from minigan import creation
-from minigan.autograd import no_grad
-from minigan.ops import stack
+from minigan.backends import kernels_for
+from minigan.creation import zeros
+from minigan.errors import GradError
 from minigan.tensor import Tensor
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    params = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [p.grad for p in params if p.grad is not None]
+    params = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [param.grad for param in params if param.grad is not None]
 
 
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
 ) -> Tensor:
-    """Scale all gradients so that their joint norm is at most max_norm; returns the norm before.
+    """Scale all gradients so that their common norm is at most `max_norm`.
 
-    No value is read back: the factor min(1, max_norm / norm) is applied always.
+    Returns the norm before, a 0-d tensor; the scaling itself reads nothing back from the device.
     """
     grads = _gradients(parameters)
-    with no_grad():
-        if not grads:
-            return creation.zeros(())
-        norms = stack([g.norm(norm_type) for g in grads])
-        total = norms.norm(norm_type) if norm_type != math.inf else norms.max()
-        factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
-        for grad in grads:
-            grad.mul_(factor)
-    return total
+    if not grads:
+        return zeros(())
+    arrays = [grad._array for grad in grads]
+    xp = kernels_for(arrays[0]).xp
+    norms = xp.stack([_norm(xp, array.reshape(-1), norm_type) for array in arrays])
+    total = _norm(xp, norms, norm_type)
+    if error_if_nonfinite and not bool(xp.isfinite(total)):
+        raise GradError(f"clip_grad_norm_: the norm of the gradients is {float(total)}")
+    factor = xp.minimum(max_norm / (total + 1e-6), 1.0)
+    for grad in grads:
+        grad._array *= factor.astype(grad.dtype)
+        grad._version[0] += 1
+    return Tensor._wrap(xp.asarray(total))
+
+
+def _norm(xp: Any, values: Any, p: float) -> Any:
+    return xp.asarray(xp.linalg.norm(values, p))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Limit every element of every gradient to [-clip_value, clip_value]."""
-    with no_grad():
-        for grad in _gradients(parameters):
-            grad.clamp_(-clip_value, clip_value)
+    """Limit every element of the gradients to [-clip_value, clip_value]."""
+    for grad in _gradients(parameters):
+        grad._array.clip(-clip_value, clip_value, out=grad._array)
+        grad._version[0] += 1

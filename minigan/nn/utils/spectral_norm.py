@@ -1,95 +1,119 @@
 """Spectral normalisation: a weight divided by its largest singular value (Miyato et al. 2018).
 
-With W as a matrix [rows, rest], one power iteration per training forward keeps u and v close to
-the first singular vectors; sigma = u^T W v, differentiated through W only. u and v are buffers,
-untouched in eval mode. State names are those of torch.nn.utils.spectral_norm: weight_orig,
-weight_u, weight_v.
+The weight, as a matrix M [rows, rest], has the singular value sigma = u^T M v for its leading
+singular vectors u and v. Power iteration finds them, one round a training forward, since M changes
+slowly; u and v are buffers, and count as constants in the gradient.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from minigan import creation
-from minigan.autograd import no_grad
+from minigan.backends import kernels_for
+from minigan.creation import randn
 from minigan.errors import ConfigError
-from minigan.nn import functional as F
-from minigan.nn import init
 from minigan.nn.convolution import ConvTranspose2d
 from minigan.nn.module import Module
 from minigan.nn.parameter import Parameter
+from minigan.ops import matmul
 from minigan.tensor import Tensor
 
-_M = TypeVar("_M", bound=Module)
 
+class SpectralNorm:
+    """The hooks that put weight = weight_orig / sigma in place around each forward."""
 
-class _SpectralNorm:
-    """The forward pre-hook that puts the normalised weight in place."""
-
-    def __init__(self, name: str, iterations: int, dim: int, eps: float) -> None:
-        self.name, self.iterations, self.dim, self.eps = name, iterations, dim, eps
+    def __init__(self, name: str, n_power_iterations: int, dim: int, eps: float) -> None:
+        self.name, self.n_power_iterations = name, n_power_iterations
+        self.dim, self.eps = dim, eps
 
     def matrix(self, weight: Tensor) -> Tensor:
-        """[shape[dim], rest]."""
+        """[rows, rest], the axis `dim` of the weight as rows."""
         if self.dim != 0:
-            rest = [d for d in range(weight.ndim) if d != self.dim]
-            weight = weight.permute(self.dim, *rest)
-        return weight.flatten(1)
+            weight = weight.transpose(0, self.dim)
+        return weight.reshape(weight.shape[0], -1)
 
-    def __call__(self, module: Any, args: Any) -> None:
+    def compute(self, module: Module, iterate: bool) -> Tensor:
+        """The normalised weight, after another round of power iteration if `iterate`."""
         weight = getattr(module, f"{self.name}_orig")
         u, v = getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
         matrix = self.matrix(weight)
-        if module.training:
-            with no_grad():
-                for _ in range(self.iterations):
-                    v.copy_(F.normalize(matrix.t() @ u, dim=0, eps=self.eps))
-                    u.copy_(F.normalize(matrix @ v, dim=0, eps=self.eps))
-            # The graph keeps these; the next forward changes the buffers.
-            u, v = u.clone(), v.clone()
-        sigma = (u * (matrix @ v)).sum()
-        object.__setattr__(module, self.name, weight / sigma)
+        if iterate:
+            self._iterate(matrix._array, u, v)
+        # Copies: the next forward changes u and v in place, and this one's backward needs them.
+        u, v = u.detach().clone(), v.detach().clone()
+        sigma = (u * matmul(matrix, v)).sum()
+        return weight / sigma
+
+    def _iterate(self, matrix: Any, u: Tensor, v: Tensor) -> None:
+        kernels = kernels_for(matrix)
+        for _ in range(self.n_power_iterations):
+            for vector, image in ((v, (matrix.T, u._array)), (u, (matrix, v._array))):
+                product = kernels.matmul(*image)
+                norm = kernels.xp.sqrt((product * product).sum())
+                vector._array[...] = product / kernels.xp.maximum(norm, self.eps)
+                vector._version[0] += 1
+
+    def before(self, module: Module, args: tuple[Any, ...]) -> None:
+        """The forward pre-hook."""
+        setattr(module, self.name, self.compute(module, iterate=module.training))
+
+    def after(self, module: Module, args: tuple[Any, ...], output: Any) -> None:
+        """The forward hook: cut from the graph, the weight keeps none alive and can be copied."""
+        setattr(module, self.name, getattr(module, self.name).detach())
 
 
 def spectral_norm(
-    module: _M, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
+    module: Any,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
     dim: int | None = None,
-) -> _M:  # fmt: skip
-    """Normalise a weight of `module` before each forward; returns the module."""
-    if f"{name}_orig" in module._parameters:
-        raise ConfigError(f"{module!r}: {name} is spectrally normalised already")
+) -> Any:
+    """Divide the parameter `name` of a layer by its largest singular value at each forward.
+
+    The parameter becomes `name`_orig; the buffers `name`_u and `name`_v hold the singular vectors
+    (PyTorch's keys). Axis `dim` makes the rows: 1 for ConvTranspose2d, else 0. Returns the layer.
+    """
     weight = module._parameters.get(name)
     if weight is None:
-        raise ConfigError(f"{module!r} has no parameter {name!r} to normalise")
-    axis = dim if dim is not None else int(isinstance(module, ConvTranspose2d))
-    hook = _SpectralNorm(name, n_power_iterations, axis, eps)
-    rows, columns = hook.matrix(weight.detach()).shape
-    like: dict[str, Any] = {"dtype": weight.dtype, "device": weight.device}
-    with no_grad():
-        u = F.normalize(init.normal_(creation.empty(rows, **like)), dim=0, eps=eps)
-        v = F.normalize(init.normal_(creation.empty(columns, **like)), dim=0, eps=eps)
-    del module._parameters[name]
-    module.register_parameter(f"{name}_orig", Parameter(weight.detach()))
-    object.__setattr__(module, name, weight.detach())
-    module.register_buffer(f"{name}_u", u)
-    module.register_buffer(f"{name}_v", v)
-    module.register_forward_pre_hook(hook)
+        raise ConfigError(f"spectral_norm: {type(module).__name__} has no parameter {name!r}")
+    if n_power_iterations < 1:
+        raise ConfigError(f"spectral_norm: n_power_iterations must be 1 or more, "
+                          f"got {n_power_iterations}")  # fmt: skip
+    rows_axis = int(isinstance(module, ConvTranspose2d)) if dim is None else dim
+    norm = SpectralNorm(name, n_power_iterations, rows_axis, eps)
+    delattr(module, name)
+    module.register_parameter(f"{name}_orig", weight)
+    matrix = norm.matrix(weight.detach())
+    for suffix, length in zip(("u", "v"), matrix.shape, strict=True):
+        vector = randn(length, dtype=weight.dtype, device=weight.device)
+        vector = vector / max(float(vector.norm()), eps)
+        module.register_buffer(f"{name}_{suffix}", vector)
+    setattr(module, name, weight.detach())  # until the first forward
+    module.register_forward_pre_hook(norm.before)
+    module.register_forward_hook(norm.after)
     return module
 
 
-def remove_spectral_norm(module: _M, name: str = "weight") -> _M:
-    """Make the normalised weight, as it is now, a plain parameter again."""
-    for key, hook in list(module._forward_pre_hooks.items()):
-        if isinstance(hook, _SpectralNorm) and hook.name == name:
-            training = module.training
-            module.training = False  # use u and v, do not move them
-            with no_grad():
-                hook(module, ())
-            module.training = training
-            weight = module.__dict__.pop(name)
-            for suffix in ("_orig", "_u", "_v"):
-                delattr(module, name + suffix)
-            module.register_parameter(name, Parameter(weight.detach()))
-            del module._forward_pre_hooks[key]
-            return module
-    raise ConfigError(f"{module!r}: {name} is not spectrally normalised")
+def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
+    """Make the normalised weight a plain parameter again. Returns the layer."""
+    hooks = {key: hook for key, hook in module._forward_pre_hooks.items()
+             if _norm_of(hook, name) is not None}  # fmt: skip
+    if not hooks:
+        raise ConfigError(f"remove_spectral_norm: {type(module).__name__}.{name} has none")
+    weight = getattr(module, f"{name}_orig")
+    norm = _norm_of(next(iter(hooks.values())), name)
+    value = norm.compute(module, iterate=False).detach()
+    for table in (module._forward_pre_hooks, module._forward_hooks):
+        for key in [key for key, hook in table.items() if _norm_of(hook, name) is not None]:
+            del table[key]
+    for attribute in (name, f"{name}_orig", f"{name}_u", f"{name}_v"):
+        delattr(module, attribute)
+    module.register_parameter(name, Parameter(value, requires_grad=weight.requires_grad))
+    return module
+
+
+def _norm_of(hook: Any, name: str) -> Any:
+    """The SpectralNorm of weight `name` behind a hook, or None."""
+    norm = getattr(hook, "__self__", None)
+    return norm if isinstance(norm, SpectralNorm) and norm.name == name else None
