@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,13 +16,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 after an error, 130 after Ctrl-C."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(args)
-    except MiniganError as error:
+        status = _dispatch(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `minigan info RUN | head -1`: nobody reads on
+        # Python flushes once more at its end, and would complain about the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (MiniganError, OSError) as error:
         print(f"minigan: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `minigan info RUN | head`: nobody reads on
-        sys.stderr.close()
-        return 1
     except KeyboardInterrupt:
         print("\nminigan: stopped at once; what was saved before is intact", file=sys.stderr)
         return 130

@@ -6,6 +6,8 @@ The differentiable methods and operators (`x + y`, `x.sum()`, `x[i]`, ...) are a
 
 from __future__ import annotations
 
+import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,9 @@ class Size(tuple):
 
     def __repr__(self) -> str:
         return f"Size({list(self)})"
+
+
+_hook_number = itertools.count()  # never used twice: remove() must not hit a later hook
 
 
 class HookHandle:
@@ -255,24 +260,14 @@ class Tensor:
             owner._hooks = hooks = owner._hooks or {}
         else:
             self._leaf_hooks = hooks = self._leaf_hooks or {}
-        key = max(hooks, default=-1) + 1
+        key = next(_hook_number)
         hooks[key] = fn
         return HookHandle(hooks, key)
 
     def retain_grad(self) -> None:
-        """Fill `.grad` of this computed tensor too."""
-        if self._grad_fn is None:
-            return
-        from weakref import ref
-
-        me = ref(self)  # the node lives in the graph: it must not keep its output alive
-
-        def keep(grad: Tensor) -> None:
-            tensor = me()
-            if tensor is not None:
-                tensor._grad = grad if tensor._grad is None else tensor._grad + grad
-
-        self.register_hook(keep)
+        """Let `backward` fill `.grad` of this computed tensor too, after its hooks."""
+        if self._grad_fn is not None:
+            self._grad_fn._retained = weakref.ref(self)  # the graph must not keep its output alive
 
     # --- out of minigan -------------------------------------------------------------------------
     def _plain(self, what: str) -> Any:

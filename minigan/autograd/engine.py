@@ -16,7 +16,7 @@ import numpy as np
 from minigan.autograd.function import Function
 from minigan.autograd.modes import set_grad_enabled
 from minigan.backends import kernels_for
-from minigan.errors import DeviceError, GradError, ShapeError
+from minigan.errors import DeviceError, DTypeError, GradError, ShapeError
 from minigan.tensor import Tensor
 
 Edge = Function | Tensor  # where a gradient goes: to an operation, or to a leaf
@@ -97,6 +97,13 @@ def _apply_rule(node: Function, grad: Tensor, recorded: bool) -> tuple[Tensor | 
     return result
 
 
+def _fill_retained(node: Function, grad: Tensor) -> None:
+    """`.grad` of the node's output, where retain_grad() asked for it."""
+    output = None if node._retained is None else node._retained()
+    if output is not None:
+        output._grad = grad if output._grad is None else output._grad + grad
+
+
 def _walk(
     roots: Sequence[tuple[Edge, Tensor]],
     retain_graph: bool,
@@ -114,7 +121,9 @@ def _walk(
         while grads.queue:
             node = heapq.heappop(grads.queue)[1]
             grad = grads.take(node)
-            if targets is not None and id(node) in targets:
+            if targets is None:
+                _fill_retained(node, grad)
+            elif id(node) in targets:
                 found[id(node)] = grad
             node.needs = tuple(
                 edge is not None and (way is None or id(edge) in way) for edge in node.edges
@@ -151,6 +160,10 @@ def _seed(output: Tensor, grad: Tensor | None) -> Tensor:
         raise ShapeError(
             f"the gradient has shape {tuple(grad.shape)}, the tensor {tuple(output.shape)}"
         )
+    if grad.dtype != output.dtype:
+        raise DTypeError(
+            f"the gradient is {grad.dtype}, the tensor {output.dtype}: convert it with .to()"
+        )
     if grad.device != output.device:
         raise DeviceError(f"the gradient is on {grad.device}, the tensor on {output.device}")
     return grad
@@ -169,12 +182,21 @@ def backward(
     with set_grad_enabled(create_graph):
         for key, leaf in grads.leaves.items():
             grad = grads.take(leaf)
+            _check_shape(grad, leaf)
             if leaf._grad is not None:
                 leaf._grad = leaf._grad + grad
-            elif key in grads.aliased and not create_graph:
+            elif (key in grads.aliased or leaf._hooks) and not create_graph:
                 leaf._grad = Tensor._wrap(grad._array.copy())
             else:
                 leaf._grad = grad
+
+
+def _check_shape(grad: Tensor, tensor: Tensor) -> None:
+    if grad.shape != tensor.shape:
+        raise ShapeError(
+            f"a backward rule gave a gradient of shape {tuple(grad.shape)} for a tensor of shape "
+            f"{tuple(tensor.shape)}: it must sum over what the forward has broadcast"
+        )
 
 
 def _listed(value: Any) -> list[Any]:
@@ -217,4 +239,6 @@ def grad(
                 f"input {i} of shape {tuple(ins[i].shape)} was not used to compute the outputs: "
                 "pass allow_unused=True to get None for it"
             )
+        if value is not None:
+            _check_shape(value, ins[i])
     return result

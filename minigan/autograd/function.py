@@ -42,6 +42,7 @@ class Function:
     _saved: tuple[Any, ...] | None = ()
     _cache: Any = None
     _hooks: dict[int, Any] | None = None
+    _retained: Callable[[], Tensor | None] | None = None  # the output, after its retain_grad()
 
     def forward(self, *arrays: Any) -> Any:
         raise TypeError(f"{self.name} defines no forward")
@@ -60,6 +61,10 @@ class Function:
             devices = ", ".join(str(t.device) for t in inputs)
             raise DeviceError(
                 f"{self.name}: operands on different devices ({devices}); move them with .to()"
+            )
+        if self.number >= 0:
+            raise GradError(
+                f"{self.name}: this instance is a node of a graph already: make one for each call"
             )
         wanted = tuple(t._requires_grad for t in inputs)
         recording = is_grad_enabled() and any(wanted)

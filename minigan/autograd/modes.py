@@ -10,6 +10,9 @@ class _Mode(threading.local):
     grad = True
     anomaly = False
 
+    def __init__(self) -> None:
+        self.outer: list[bool] = []  # what the blocks that are open go back to, innermost last
+
 
 _mode = _Mode()
 
@@ -24,19 +27,29 @@ def is_anomaly_enabled() -> bool:
     return _mode.anomaly
 
 
-class set_grad_enabled(ContextDecorator):
-    """Context manager and decorator that switches recording on or off."""
+class _Switch(ContextDecorator):
+    """A mode set on entry and put back on exit, for `with` and as a decorator.
+
+    It keeps nothing itself: one decorated function may run in several threads, and call itself.
+    """
+
+    field: str
 
     def __init__(self, mode: bool) -> None:
         self.mode = mode
-        self.outer: list[bool] = []
 
     def __enter__(self) -> None:
-        self.outer.append(_mode.grad)
-        _mode.grad = self.mode
+        _mode.outer.append(getattr(_mode, self.field))
+        setattr(_mode, self.field, self.mode)
 
     def __exit__(self, *exc: object) -> None:
-        _mode.grad = self.outer.pop()
+        setattr(_mode, self.field, _mode.outer.pop())
+
+
+class set_grad_enabled(_Switch):
+    """Switches recording on or off inside a `with` block or a decorated function."""
+
+    field = "grad"
 
 
 class no_grad(set_grad_enabled):
@@ -53,12 +66,10 @@ class enable_grad(set_grad_enabled):
         super().__init__(True)
 
 
-class detect_anomaly(ContextDecorator):
+class detect_anomaly(_Switch):
     """Remember where each operation was called, and stop a backward at the first NaN gradient."""
 
-    def __enter__(self) -> None:
-        self.outer = _mode.anomaly
-        _mode.anomaly = True
+    field = "anomaly"
 
-    def __exit__(self, *exc: object) -> None:
-        _mode.anomaly = self.outer
+    def __init__(self) -> None:
+        super().__init__(True)

@@ -13,6 +13,13 @@ from minigan.nn.parameter import Parameter
 from minigan.tensor import Tensor
 
 
+def _reset_affine(weight: Tensor | None, bias: Tensor | None) -> None:
+    if weight is not None:
+        init.ones_(weight)
+    if bias is not None:
+        init.zeros_(bias)
+
+
 class _ChannelNorm(Module):
     """Weight, bias and running statistics, one value a channel."""
 
@@ -33,13 +40,15 @@ class _ChannelNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         where: dict[str, Any] = {"device": device, "dtype": dtype}
-        for name in ("weight", "bias"):
-            param = Parameter(empty(num_features, **where)) if affine else None
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            param = Parameter(empty(num_features, **where)) if wanted else None
             self.register_parameter(name, param)
         tracked = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
@@ -58,9 +67,7 @@ class _ChannelNorm(Module):
     def reset_parameters(self) -> None:
         """Weight 1, bias 0, and fresh running statistics."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        _reset_affine(self.weight, self.bias)
 
     def _require_input(self, x: Any) -> None:
         def fits(shape: Any) -> bool:
@@ -69,8 +76,10 @@ class _ChannelNorm(Module):
         require_input(self, x, fits, self._expected.format(C=self.num_features))
 
     def extra_repr(self) -> str:
-        names = ("eps", "momentum", "affine", "track_running_stats")
-        return ", ".join([str(self.num_features), *(f"{k}={getattr(self, k)}" for k in names)])
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
 
 
 class _BatchNorm(_ChannelNorm):
@@ -122,8 +131,12 @@ class InstanceNorm2d(_ChannelNorm):
         track_running_stats: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         self._require_input(input)
@@ -161,10 +174,7 @@ class LayerNorm(Module):
 
     def reset_parameters(self) -> None:
         """Weight 1, bias 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        _reset_affine(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         last = self.normalized_shape
@@ -178,7 +188,7 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         return (f"{self.normalized_shape}, eps={self.eps}, "
-                f"elementwise_affine={self.elementwise_affine}")  # fmt: skip
+                f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}")  # fmt: skip
 
 
 class GroupNorm(Module):
@@ -195,6 +205,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if num_groups < 1 or num_channels % num_groups:
@@ -203,16 +215,14 @@ class GroupNorm(Module):
             )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine = affine
-        for name in ("weight", "bias"):
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
             values = empty(num_channels, device=device, dtype=dtype)
-            self.register_parameter(name, Parameter(values) if affine else None)
+            self.register_parameter(name, Parameter(values) if wanted else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Weight 1, bias 0."""
-        if self.weight is not None and self.bias is not None:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        _reset_affine(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         channels = self.num_channels
@@ -225,4 +235,5 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+                f"bias={self.bias is not None}")  # fmt: skip

@@ -47,14 +47,18 @@ class RunFolder:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
         run.lock()
-        with writing(path):
-            for name in _FOLDERS:
-                remove_folder(path / name)
-            for name in _FILES:
-                (path / name).unlink(missing_ok=True)
-        # config.json, which marks a run, comes first: a run killed right here can be resumed.
-        run.describe(about)
-        run.rewind(0)
+        try:
+            with writing(path):
+                for name in _FOLDERS:
+                    remove_folder(path / name)
+                for name in _FILES:
+                    (path / name).unlink(missing_ok=True)
+            # config.json, which marks a run, comes first: a run killed right here can be resumed.
+            run.describe(about)
+            run.rewind(0)
+        except CheckpointError:
+            run.unlock()
+            raise
         return run
 
     @classmethod

@@ -67,17 +67,14 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
     about = _about(model, options, config)
     if run is None:
         run = RunFolder.create(path, about, options.overwrite)
-        step = 0
     else:
         run.lock()
-        step = _continue(gan, loader, run)
-        run.describe(about)
+    step = 0
     try:
-        result = train(gan, loader, options, run, step)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error}; what was saved before is intact: continue with minigan resume {path}"
-        ) from error
+        if options.resume:
+            step = _continue(gan, loader, run)
+            run.describe(about)
+        result = _train(gan, loader, options, run, step)
     finally:
         run.unlock()
     _report(result, run, step, total)
@@ -141,6 +138,17 @@ def _continue(gan: Any, loader: DataLoader, run: RunFolder) -> int:
         print(f"resume: after step {step}", flush=True)
     run.rewind(step)
     return step
+
+
+def _train(
+    gan: Any, loader: DataLoader, options: TrainOptions, run: RunFolder, step: int
+) -> Result:
+    try:
+        return train(gan, loader, options, run, step)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; what was saved before is intact: continue with minigan resume {run.path}"
+        ) from error
 
 
 def _announce(gan: Any, dataset: Dataset, options: TrainOptions, path: Path) -> None:

@@ -89,9 +89,7 @@ def test_conv2d_equals_pytorch_for_any_geometry(torch, case):
 def test_conv_transpose2d_equals_pytorch_for_any_geometry(torch, case, extra):
     geometry, channels, filters, hw, kernel = case
     stride, padding, dilation, groups = geometry
-    extra = tuple(
-        min(e, max(s, d) - 1) for e, s, d in zip(extra, stride, dilation, strict=True)
-    )
+    extra = tuple(min(e, n - 1) for e, n in zip(extra, stride, strict=True))
     rng = np.random.default_rng(2)
     x, w = wide(rng, 2, channels, *hw), wide(rng, channels, filters // groups, *kernel)
     smallest = geometry.smallest_input_hw(hw, kernel)

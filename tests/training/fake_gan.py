@@ -107,7 +107,7 @@ class FakeGAN:
             raise ConfigError(f"labels must be {n} integers below {self.config.n_classes}")
         size = self.config.img_size
         images = np.random.default_rng(seed).uniform(-1, 1, (n, 1, size, size))
-        shift = float(self._weights["generator"].mean()) + labels.reshape(-1, 1, 1, 1) / 10
+        shift = np.sin(self._weights["generator"].mean()) + labels.reshape(-1, 1, 1, 1) / 10
         return np.tanh(images + shift).astype(np.float32)
 
     def sample_grid(self, seed):

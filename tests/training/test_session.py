@@ -200,6 +200,16 @@ def test_write_errors_say_how_to_go_on(fails, minigan, run, monkeypatch):
     assert minigan("resume", run, "--max_steps", 9)[0] == 0
 
 
+def test_a_resumed_run_with_other_networks_is_refused_as_it_is(run, fails, monkeypatch):
+    state_dict = FakeGAN.state_dict
+    monkeypatch.setattr(
+        FakeGAN, "state_dict", lambda self: {**state_dict(self), "networks": {"critic": {}}}
+    )
+    before = contents(run)
+    assert fails("resume", run) == "network 'critic' is missing from the checkpoint"
+    assert contents(run) == before
+
+
 def test_divergence_is_one_line(fails):
     assert "g_loss became nan at step 2" in fails("train", "fake", "--diverge_at", 2)
 
@@ -258,7 +268,7 @@ def test_help(minigan):
         (["resume", "--help"], "--max_steps"),
         (["sample", "--help"], "--labels"),
         (["info", "--help"], "usage"),
-        (["models", "--help"], "fake"),
+        (["models", "--help"], "usage"),
     ]:
         status, out, err = minigan(*args)
         assert (status, err) == (0, "") and part in out, args

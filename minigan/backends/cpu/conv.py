@@ -13,8 +13,12 @@ pixels, and no two threads add to one pixel. So a transposed 4x4 stride-2 convol
 A tile is a run of output rows, over image borders if rows are short. Its windows are gathered
 into columns [C*T, pixels], while they fit in cache, and multiplied by [K, C*T] with a one-thread
 BLAS call. With few output channels that product would be all gather and no arithmetic, so those
-maps add up their rows directly. The weight gradient multiplies [K, pixels] by the same columns
-transposed; each chunk of tiles has its own sum, and the sums are added in order.
+maps multiply first, [K*T, C] times a whole image [C, H*W], and add the T results, each shifted
+by its tap. The weight gradient multiplies [K, pixels] by the same columns transposed; each part
+of the tiles has its own sum, and the sums are added in order.
+
+One file although it is long: the three gradients of one map share its gather, and numba compiles
+anew only when the file of a kernel changes, not the files of its helpers.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A channel of a batch, or a row, is small enough for the cache of a core, so the passes over it
 (mean, variance, result) cost little more than one. Sums are float32 over runs of at most
-`_RUN` elements, which vectorise, and float64 across runs. Layouts: x [N,C,P] with the P pixels
-of a channel side by side; a batch of vectors (P = 1) is [1,M,C] transposed in thought only, with
-whole rows of channels added at a time.
+`_RUN` elements, which vectorise, and float64 across runs. Layout: [N,C,P], the P pixels of a
+channel side by side. A batch of vectors (P = 1) has nothing side by side, and is small: NumPy's
+whole-row sums do it well, so it goes to the reference.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ copies of windows, grouped by which difference they read:
 
 The gradients are the transposes of the same steps. Work is cut into tiles of whole images, or of
 bands of rows where an image is large; pixels of a tile are ordered image, row, column.
+
+One file although it is long: each step stands beside its transpose, and numba compiles anew only
+when the file of a kernel changes, not the files of its helpers.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class SpectralNorm:
     def matrix(self, weight: Tensor) -> Tensor:
         """[rows, rest], the axis `dim` of the weight as rows."""
         if self.dim != 0:
-            weight = weight.transpose(0, self.dim)
+            weight = weight.permute(self.dim, *(d for d in range(weight.ndim) if d != self.dim))
         return weight.reshape(weight.shape[0], -1)
 
     def compute(self, module: Module, iterate: bool) -> Tensor:
@@ -74,6 +74,8 @@ def spectral_norm(
     The parameter becomes `name`_orig; the buffers `name`_u and `name`_v hold the singular vectors
     (PyTorch's keys). Axis `dim` makes the rows: 1 for ConvTranspose2d, else 0. Returns the layer.
     """
+    if f"{name}_orig" in module._parameters:
+        raise ConfigError(f"spectral_norm: {type(module).__name__}.{name} is normalised already")
     weight = module._parameters.get(name)
     if weight is None:
         raise ConfigError(f"spectral_norm: {type(module).__name__} has no parameter {name!r}")
