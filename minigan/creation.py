@@ -190,8 +190,10 @@ def randint(
 ) -> Tensor:
     """Integers from `low` to `high` - 1: `randint(high, size)` or `randint(low, high, size)`."""
     if size is None:
-        low, high, size = 0, low, high
-    if high is None or size is None:
+        high, size = None, high
+    if high is None:
+        low, high = 0, low
+    if size is None:
         raise ConfigError("randint needs randint(high, size) or randint(low, high, size)")
     array = (generator or default_generator).randint(low, high, _size((size,)), device=device)
     return Tensor._wrap(array.astype(as_dtype(dtype, _INT), copy=False))

@@ -21,7 +21,7 @@ from minigan.backends import kernels_on
 from minigan.backends.protocol import Array, Kernels
 from minigan.device import Device
 from minigan.device import device as as_device
-from minigan.errors import ConfigError, DTypeError
+from minigan.errors import ConfigError, DTypeError, ShapeError
 
 Shape = int | Iterable[int]
 _WORDS_PER_COUNTER = 4
@@ -116,6 +116,8 @@ class Generator:
         A value's probability is off by at most 2**-64, so by less than 2**-32 of itself. Raises
         ConfigError for an empty range or one of more than 2**32 values.
         """
+        low, high = (_integer(name, value, -(1 << 63), (1 << 63) + 1)
+                     for name, value in (("low", low), ("high", high)))  # fmt: skip
         span = high - low
         if not 0 < span <= 1 << 32:
             raise ConfigError(
@@ -129,7 +131,7 @@ class Generator:
 
     def permutation(self, n: int, device: str | Device | None = None) -> Array:
         """int64 [n]: 0, ..., n - 1 in random order, by sorting random 64-bit keys."""
-        kernels = self._kernels(device)
+        kernels, (_, n) = self._kernels(device), _shape_and_count(n)
         words = kernels.philox(*self._take(2 * n), 2 * n).astype(np.uint64)
         keys = (words[0::2] << np.uint64(32)) | words[1::2]
         return kernels.xp.argsort(keys, kind="stable").astype(np.int64, copy=False)
@@ -173,7 +175,12 @@ def _float_dtype(dtype: Any, what: str) -> np.dtype:
 
 
 def _shape_and_count(shape: Shape) -> tuple[tuple[int, ...], int]:
-    dims = (shape,) if isinstance(shape, int) else tuple(shape)
+    try:
+        dims = tuple(map(operator.index, shape if isinstance(shape, Iterable) else (shape,)))
+    except TypeError:
+        raise ShapeError(f"a shape is made of ints, got {shape!r}") from None
+    if any(length < 0 for length in dims):
+        raise ShapeError(f"a shape cannot be negative, got {dims}")
     return dims, math.prod(dims)
 
 

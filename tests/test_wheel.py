@@ -52,6 +52,7 @@ def test_it_trains_two_steps_where_the_checkout_is_not(wheel, tmp_path):
     flags = "--data mnist-embedded --max_steps 2 --batch_size 8 --run_dir run".split()
     command = [env / "bin" / "minigan", "train", "acgan", *flags]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     assert [row["step"] for row in rows] == [1, 2]
     assert (tmp_path / "run/samples/step-000002.png").is_file()

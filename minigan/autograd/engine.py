@@ -100,8 +100,10 @@ def _apply_rule(node: Function, grad: Tensor, recorded: bool) -> tuple[Tensor | 
 def _fill_retained(node: Function, grad: Tensor) -> None:
     """`.grad` of the node's output, where retain_grad() asked for it."""
     output = None if node._retained is None else node._retained()
-    if output is not None:
-        output._grad = grad if output._grad is None else output._grad + grad
+    if output is not None and output._grad is not None:
+        output._grad = output._grad + grad
+    elif output is not None:  # what flows on may become the .grad of others too
+        output._grad = grad if grad.requires_grad else Tensor._wrap(grad._array.copy())
 
 
 def _walk(

@@ -41,6 +41,9 @@ class Optimizer:
     def add_param_group(self, param_group: Group) -> None:
         """Add {"params": parameters, option: value, ...}; other options take their defaults."""
         name = type(self).__name__
+        if "params" not in param_group:
+            raise ConfigError(f"{name}: a parameter group lacks 'params'; it has "
+                              f"{', '.join(map(repr, param_group))}")  # fmt: skip
         given = param_group["params"]
         params = [given] if isinstance(given, Tensor) else _listed(given)
         known = {id(param) for group in self.param_groups for param in group["params"]}
@@ -111,7 +114,9 @@ class Optimizer:
         The tensors share memory with the optimiser.
         """
         numbers = {id(param): i for i, param in enumerate(self._all_params())}
-        state = {numbers[id(param)]: dict(values) for param, values in self.state.items()}
+        state = {
+            numbers[id(param)]: dict(values) for param, values in self.state.items() if values
+        }
         groups = [
             {**group, "params": [numbers[id(param)] for param in group["params"]]}
             for group in self.param_groups
@@ -124,6 +129,9 @@ class Optimizer:
         A CheckpointError, for groups or shapes that do not fit, leaves the optimiser as it was.
         """
         name = type(self).__name__
+        missing = [key for key in ("param_groups", "state") if key not in state_dict]
+        if missing:
+            raise CheckpointError(f"{name}: the saved state lacks {', '.join(missing)}")
         saved_groups, saved_state = state_dict["param_groups"], state_dict["state"]
         sizes = [len(group["params"]) for group in self.param_groups]
         saved_sizes = [len(group["params"]) for group in saved_groups]

@@ -71,6 +71,7 @@ def loss_plot(rows: Sequence[dict[str, Any]], title: str = "") -> bytes:
             steps, values = np.array(curves[name], dtype=float).T
             _curve(axis, steps, values, name, f"C{position}")
         axis.legend(loc="upper right")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0].set_title(title)
     axes[-1].set_xlabel("step")

@@ -45,7 +45,7 @@ def test_removal(computed):
     second.remove()
     third = y.register_hook(lambda g: g - 1.0)
     second.remove()  # takes out its own hook only, however often
-    (y * 3.0).sum().backward()
+    (y * 3.0).sum().backward(retain_graph=True)
     assert x.grad.tolist() == [29.0]
     x.grad = None
     first.remove()

@@ -75,6 +75,7 @@ CONVOLUTIONS = [
     Case("transposed unbatched", lambda nn: nn.ConvTranspose2d(4, 6, 3), IMAGE[1:]),
     Case("embedding", lambda nn: nn.Embedding(7, 5), (4,), labels=7),
     Case("embedding 2-d", lambda nn: nn.Embedding(7, 5), (4, 3), labels=7),
+    Case("embedding padding", lambda nn: nn.Embedding(7, 5, -5), (9, 3), labels=7),
 ]
 
 NORMS = [
@@ -110,7 +111,7 @@ OTHERS = [
     Case("tanh", lambda nn: nn.Tanh(), IMAGE),
     Case("sigmoid", lambda nn: nn.Sigmoid(), IMAGE),
     Case("softplus", lambda nn: nn.Softplus(), IMAGE),
-    Case("softplus sharp", lambda nn: nn.Softplus(3.0, 1.5), IMAGE),
+    Case("softplus sharp", lambda nn: nn.Softplus(3.0), IMAGE),
     Case("softmax", lambda nn: nn.Softmax(1), IMAGE),
     Case("softmax last", lambda nn: nn.Softmax(dim=-1), IMAGE),
     Case("log softmax", lambda nn: nn.LogSoftmax(dim=1), IMAGE),
@@ -163,7 +164,7 @@ def named(cases: list[Case]) -> dict[str, Any]:
 
 def state_arrays(module: Any) -> dict[str, np.ndarray]:
     """The state of a module of either library, copied to NumPy."""
-    return {key: np.array(value.detach()) for key, value in module.state_dict().items()}
+    return {key: value.detach().numpy().copy() for key, value in module.state_dict().items()}
 
 
 def as_torch(torch: Any, state: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class FakeGAN:
         self.config, self.device = config, device
         self._noise = np.random.default_rng(seed)
         self._lr = config.lr
-        self.epochs_ended: list[int] = []
+        self.epochs_ended: list[tuple[int, int]] = []  # epoch, steps done by then
         self._weights = {
             name: self._noise.standard_normal(config.widths).astype(np.float32)
             for name in ("generator", "discriminator")
@@ -98,7 +98,7 @@ class FakeGAN:
         return {**losses, "accuracy": Scalar(labels.mean() / 10)}
 
     def end_epoch(self, epoch: int) -> None:
-        self.epochs_ended.append(epoch)
+        self.epochs_ended.append((epoch, self._steps))
         self._lr *= 0.5
 
     def sample(self, n, labels=None, codes=None, seed=None):

@@ -69,7 +69,7 @@ def test_what_a_run_leaves(start):
     assert [row["step"] for row in rows] == list(range(1, 13))
     assert [row["epoch"] for row in rows] == [1] * 6 + [2] * 6
     assert list(rows[0]) == ["step", "epoch", "g_loss", "d_loss", "accuracy"]
-    assert gan.epochs_ended == [1, 2]
+    assert gan.epochs_ended == [(1, 6), (2, 12)]
     samples = [f"step-{step:06d}.png" for step in (3, 6, 9, 12)]
     assert sorted(os.listdir(run.path / "samples")) == samples
     with Image.open(run.sample_path(12)) as image:
