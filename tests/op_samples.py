@@ -558,6 +558,7 @@ _entry(
     "F.binary_cross_entropy_with_logits",
     *(S(real(3, 2) * 3, Fixed(unit(3, 2)), reduction=r) for r in _REDUCTIONS),
     S(real(3, 2), unit(3, 2)), S(real(3, 2), Fixed(unit(3, 2)), Fixed(positive(3, 2))),
+    S(np.zeros((3, 2)), Fixed(unit(3, 2))),
     S(real(3, 2), Fixed(unit(3, 2)), pos_weight=Fixed(positive(2))),
     S(real(4, 1), Fixed(np.ones((4, 1)))), S(real(4, 1), Fixed(np.zeros((4, 1)))),
 )

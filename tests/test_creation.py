@@ -186,6 +186,9 @@ UNTRAINED = {
     "randint": lambda **k: mg.randint(3, (2,), **k),
     "randperm": lambda **k: mg.randperm(3, **k),
 }
+every_maker = pytest.mark.parametrize(
+    "make", [*MAKERS.values(), *UNTRAINED.values()], ids=[*MAKERS, *UNTRAINED]
+)
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
@@ -200,9 +203,7 @@ def test_requires_grad(make):
 
 
 # --- devices --------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "make", {**MAKERS, **UNTRAINED}.values(), ids={**MAKERS, **UNTRAINED}.keys()
-)
+@every_maker
 def test_devices(make):
     for device in (None, "cpu", "cpu:0", mg.device("cpu")):
         assert make(device=device).device == "cpu"
@@ -211,9 +212,7 @@ def test_devices(make):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
-@pytest.mark.parametrize(
-    "make", {**MAKERS, **UNTRAINED}.values(), ids={**MAKERS, **UNTRAINED}.keys()
-)
+@every_maker
 def test_cuda_without_cupy_says_what_to_install(make):
     with pytest.raises(DeviceError, match=r"'cuda:1' needs CuPy: pip install 'minigan\[cuda") as e:
         make(device="cuda:1")

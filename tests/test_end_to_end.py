@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-SMALL = "--data mnist-embedded --batch_size 8 --img_size 16 --sample_interval 5 --seed 3".split()
+SMALL = ["--data", "mnist-embedded", "--batch_size", "8", "--img_size", "16"]
+SMALL += ["--sample_interval", "5", "--seed", "3"]
 
 
 def minigan(*args, cwd, **env):

@@ -42,14 +42,23 @@ def test_it_trains_two_steps_where_the_checkout_is_not(wheel, tmp_path):
     python = env / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps"]
     subprocess.run([*install, wheel], check=True, capture_output=True)
-    # The dependencies come from this environment; the .pth of an editable install is not read there.
+    # The dependencies come from this environment; its own .pth files are not read from there.
     (site,) = env.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     where = "import minigan; print(minigan.__file__)"
     out = subprocess.run([python, "-c", where], cwd=tmp_path, check=True, capture_output=True)
     assert str(env) in out.stdout.decode()
 
-    flags = "--data mnist-embedded --max_steps 2 --batch_size 8 --run_dir run".split()
+    flags = [
+        "--data",
+        "mnist-embedded",
+        "--max_steps",
+        "2",
+        "--batch_size",
+        "8",
+        "--run_dir",
+        "run",
+    ]
     command = [env / "bin" / "minigan", "train", "acgan", *flags]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()

@@ -149,15 +149,15 @@ def test_grad_touches_no_grad():
 
 def test_gradients_alias_nothing():
     """Not each other, not the upstream gradient, not what a hook has seen or returned."""
-    a, b, c = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(5.0, 6.0)
+    a, b, c, d = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(5.0, 6.0), leaf(7.0, 8.0)
     seen, constant = [], mg.zeros(2, dtype="float64")
     a.register_hook(seen.append)
     c.register_hook(lambda g: constant)
     upstream = mg.tensor([1.0, -1.0], dtype="float64")
-    middle = a + b
+    middle = d + (a + b)
     middle.retain_grad()
     (middle + c.clone().reshape(2, 1).reshape(2)).backward(upstream)
-    gradients = [t.grad.numpy() for t in (a, b, c, middle)]
+    gradients = [t.grad.numpy() for t in (a, b, c, d, middle)]
     given = [upstream.numpy(), constant.numpy(), seen[0].numpy()]
     for i, one in enumerate(gradients):
         for other in gradients[:i] + given:

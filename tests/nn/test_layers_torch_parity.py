@@ -66,9 +66,8 @@ def test_state_dict_has_the_same_keys_and_loads_both_ways(torch, case: Case):
 @pytest.mark.parametrize(**named(CASES))
 def test_repr(torch, case: Case):
     # Releases of PyTorch differ in whether norms name their bias.
-    ours, theirs = (
-        re.sub(r"(Norm.*), bias=\w+", r"\1", repr(case.build(lib))) for lib in (nn, torch.nn)
-    )
+    texts = (repr(case.build(library)) for library in (nn, torch.nn))
+    ours, theirs = (re.sub(r"(Norm.*), bias=\w+", r"\1", text) for text in texts)
     assert ours == theirs
 
 

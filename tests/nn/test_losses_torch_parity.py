@@ -108,10 +108,10 @@ def test_loss_weights_follow_the_module():
          r"\(4, 3\).*\(5,\)"),
         (lambda: nn.CrossEntropyLoss()(mg.zeros(2, 3), mg.tensor([0, 3])), ShapeError, "label"),
         (lambda: nn.NLLLoss()(mg.zeros(2, 3), mg.zeros(2)), DTypeError, "integers"),
-        (lambda: nn.L1Loss(reduction="average")(mg.zeros(2), mg.zeros(2)), ConfigError, "'average'"),
+        (lambda: nn.L1Loss(reduction="average"), ConfigError, "'average'"),
     ],
 )  # fmt: skip
 def test_misuse_is_said_in_one_line(run, error, says):
-    with pytest.raises((error, IndexError), match=says) as caught:
+    with pytest.raises(error, match=says) as caught:
         run()
     assert "\n" not in str(caught.value)

@@ -56,6 +56,15 @@ def test_names_come_in_order_and_shared_ones_once() -> None:
     assert [n for n, _ in net.head.named_parameters("head")] == ["head.weight"]
 
 
+def test_tied_weights_are_one_parameter() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3, bias=False))
+    net[1].weight = net[0].weight
+    assert [n for n, _ in net.named_parameters()] == ["0.weight", "0.bias"]
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight"]
+    twin = copy.deepcopy(net)
+    assert twin[1].weight is twin[0].weight and twin[0].weight is not net[0].weight
+
+
 def test_same_names_as_torch(torch: Any) -> None:
     def build(nn: Any, ones: Any) -> Any:
         class Twin(nn.Module):
@@ -279,9 +288,7 @@ def test_a_wrong_shape_names_layer_shape_and_expectation(name: str) -> None:
 
 
 def test_an_array_is_no_tensor() -> None:
-    with pytest.raises(
-        DTypeError, match=r"the input is a ndarray, not a Tensor: use minigan\.tens"
-    ):
+    with pytest.raises(DTypeError, match=r"the input is a ndarray, not a Tensor: use minigan\.t"):
         nn.Linear(2, 2)(np.ones((1, 2)))
 
 

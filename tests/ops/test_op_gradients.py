@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from op_runner import DIFFERENTIABLE, SMOOTH, assert_same, listed, named, run
+from op_runner import DIFFERENTIABLE, SMOOTH, assert_same, forward, listed, named, run, upstream
 from op_samples import Entry, Sample, as_tensor, converted
 
 from minigan.autograd import gradcheck, gradgradcheck
@@ -31,6 +31,12 @@ def as_function(entry: Entry, sample: Sample) -> tuple[Any, list[Tensor]]:
     return call, [flat[k] for k in wanted]
 
 
+def inputs_of(entry: Entry, sample: Sample) -> tuple[Any, ...]:
+    """The inputs of the operation that computed the (first) output."""
+    node = forward(entry, sample)[0][0].grad_fn
+    return () if node is None else node.edges
+
+
 @pytest.mark.parametrize(**named(SMOOTH))
 def test_first_order(entry: Entry, sample: Sample):
     assert gradcheck(*as_function(entry, sample), **TOLERANCE)
@@ -39,6 +45,21 @@ def test_first_order(entry: Entry, sample: Sample):
 @pytest.mark.parametrize(**named(SMOOTH))
 def test_second_order(entry: Entry, sample: Sample):
     assert gradgradcheck(*as_function(entry, sample), **TOLERANCE)
+
+
+@pytest.mark.parametrize(**named([c for c in DIFFERENTIABLE if len(inputs_of(*c[1:])) > 1]))
+def test_a_rule_computes_only_what_is_needed(entry: Entry, sample: Sample):
+    """The last operation's rules, fused and composite, asked for one input at a time."""
+    output = forward(entry, sample)[0][0]
+    node = output.grad_fn
+    (upstream_array,) = upstream([output])
+    for wanted in range(len(node.edges)):
+        node.needs = tuple(i == wanted for i in range(len(node.edges)))
+        results = [listed(node.backward(as_tensor(upstream_array, False)))]
+        if node.backward_arrays is not None:
+            results.append(listed(node.backward_arrays(upstream_array)))
+        for result in results:
+            assert [g is not None for g in result] == list(node.needs), node.name
 
 
 @pytest.mark.parametrize(**named(DIFFERENTIABLE))

@@ -1,4 +1,4 @@
-"""Learning rate schedules against torch.optim.lr_scheduler, alone and chained, saved and resumed."""
+"""Learning rate schedules against PyTorch's, alone and chained, saved and resumed."""
 
 from __future__ import annotations
 

@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan.errors import (
-    CheckpointError,
-    ConfigError,
-    GradError,
-    MiniganError,
-)
+from minigan.errors import CheckpointError, ConfigError, DTypeError, GradError, MiniganError
 from minigan.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 EVERY: list[Any] = [SGD, Adam, AdamW, RMSprop]
