@@ -232,6 +232,15 @@ def test_randint_is_even_over_its_range(low: int, high: int):
         _near(x.mean(), (low + high - 1) / 2, (high - low) * np.sqrt(1 / 12))
 
 
+@pytest.mark.parametrize("span", [3, 1000, (1 << 32) - 5, 1 << 32])
+def test_randint_is_the_high_word_of_64_bits_times_the_range(span: int):
+    """In Python's exact integers; narrow arithmetic would lose the carry."""
+    words = backends.kernels_for(None).philox(6, 0, 2000).tolist()
+    bits = [(high << 32) | low for high, low in zip(words[0::2], words[1::2], strict=True)]
+    expected = [(b * span >> 64) - 7 for b in bits]
+    assert Generator(6).randint(-7, span - 7, 1000).tolist() == expected
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 1000])
 def test_permutation_holds_every_number_once(n: int):
     order = Generator(1).permutation(n)

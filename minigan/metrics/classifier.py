@@ -21,7 +21,7 @@ from minigan.tensor import Tensor
 
 IMG_SIZE = 28
 WEIGHTS = Path(__file__).with_name("mnist_classifier.safetensors")
-WEIGHTS_SHA256 = "unset"
+WEIGHTS_SHA256 = "cfaa4d930245bdba3aab5815ffda21623d42597c872f07b2938157fc0e521ddf"
 _BATCH = 500
 
 

@@ -1,6 +1,7 @@
 """Losses, with PyTorch's names and reductions: "mean", "sum" or "none".
 
-Each is written with other operations, so its derivatives follow. On logits, as both binary and
+Each is written with other operations, so its derivatives follow; binary cross-entropy of
+probabilities has a rule of its own, which stays finite at 0 and 1. Prefer logits: both binary and
 categorical cross-entropy lose all precision once a probability has been rounded to 0 or 1.
 """
 
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from minigan.autograd import Function
 from minigan.errors import ConfigError, DTypeError, ShapeError
 from minigan.ops.activation import log_softmax, softplus
 from minigan.ops.elementwise import clamp, log, where
-from minigan.ops.operands import cast, check_index
+from minigan.ops.operands import cast, check_index, promoted
 from minigan.ops.shape import GatherLast
 from minigan.tensor import Tensor
 
@@ -64,6 +66,29 @@ def smooth_l1_loss(
     return _reduce(loss, reduction)
 
 
+class BinaryCrossEntropy(Function):
+    """y = -(t ln p + (1 - t) ln(1 - p)), logarithms cut at -100; dp = dy (p - t) / (p (1 - p)).
+
+    The divisor is cut at 1e-12, so that a probability of exactly 0 or 1 has a finite gradient, and
+    0 where it equals its target: as in PyTorch.
+    """
+
+    saves = (0, 1)
+
+    def forward(self, p: Any, t: Any) -> Any:
+        with np.errstate(divide="ignore"):
+            return -(t * np.maximum(np.log(p), -100) + (1 - t) * np.maximum(np.log1p(-p), -100))
+
+    def backward(self, grad: Tensor) -> Any:
+        p, t = self.saved
+        grad_p = grad_t = None
+        if self.needs[0]:
+            grad_p = grad * (p - t) / clamp(p * (1.0 - p), min=1e-12)
+        if self.needs[1]:
+            grad_t = grad * (clamp(log(1.0 - p), min=-100.0) - clamp(log(p), min=-100.0))
+        return grad_p, grad_t
+
+
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -72,9 +97,7 @@ def binary_cross_entropy(
     binary_cross_entropy_with_logits keeps the gradient where this one has lost it.
     """
     _same_shape(input, target, "binary_cross_entropy")
-    loss = -(target * clamp(log(input), min=-100.0)) - (1.0 - target) * clamp(
-        log(1.0 - input), min=-100.0
-    )
+    loss = BinaryCrossEntropy()(*promoted(input, target, "binary_cross_entropy"))
     return _reduce(loss if weight is None else loss * weight, reduction)
 
 

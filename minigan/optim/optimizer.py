@@ -114,9 +114,7 @@ class Optimizer:
         The tensors share memory with the optimiser.
         """
         numbers = {id(param): i for i, param in enumerate(self._all_params())}
-        state = {
-            numbers[id(param)]: dict(values) for param, values in self.state.items() if values
-        }
+        state = {numbers[id(param)]: dict(values) for param, values in self.state.items() if values}
         groups = [
             {**group, "params": [numbers[id(param)] for param in group["params"]]}
             for group in self.param_groups

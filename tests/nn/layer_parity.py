@@ -50,8 +50,8 @@ CONVOLUTIONS = [
         for mode in ("reflect", "replicate", "circular")
     ),
     Case(
-        "conv same reflect",
-        lambda nn: nn.Conv2d(4, 6, 3, padding="same", padding_mode="reflect"),
+        "conv same even reflect",
+        lambda nn: nn.Conv2d(4, 6, (4, 2), padding="same", padding_mode="reflect"),
         IMAGE,
     ),
     Case("conv unbatched", lambda nn: nn.Conv2d(4, 6, 3), IMAGE[1:]),

@@ -12,7 +12,7 @@ import minigan as mg
 from minigan import nn
 from minigan.autograd import grad
 
-# PyTorch has no second derivative of circular padding's crop or of an integer input to compare.
+# Integer inputs have no gradient to take the gradient of.
 TWICE = [case for case in CASES if case.labels == 0]
 
 

@@ -115,3 +115,15 @@ def test_misuse_is_said_in_one_line(run, error, says):
     with pytest.raises(error, match=says) as caught:
         run()
     assert "\n" not in str(caught.value)
+
+
+def test_bce_of_saturated_probabilities_has_pytorchs_finite_gradient(torch):
+    p = np.array([0.0, 1.0, 0.0, 1.0, 0.3], dtype=np.float32)
+    t = np.array([0.0, 1.0, 1.0, 0.0, 0.6], dtype=np.float32)
+    x, y = mg.tensor(p, requires_grad=True), torch.tensor(p, requires_grad=True)
+    ours = mg.nn.BCELoss(reduction="sum")(x, mg.tensor(t))
+    theirs = torch.nn.BCELoss(reduction="sum")(y, torch.tensor(t))
+    ours.backward()
+    theirs.backward()
+    np.testing.assert_allclose(ours.item(), theirs.item(), rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-6)
