@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ _common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthChe
 settings.register_profile("user", derandomize=True, database=None, max_examples=30, **_common)
 settings.register_profile("ci", print_blob=True, max_examples=100, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "user"))
+
+
+if "MINIGAN_REQUIRE_TORCH" in os.environ and importlib.util.find_spec("torch") is None:
+    raise pytest.UsageError("MINIGAN_REQUIRE_TORCH is set, but PyTorch is not installed")
 
 
 @pytest.fixture(autouse=True)
