@@ -173,10 +173,11 @@ class ACGAN(base.Model):
         if labels is None:
             labels = np.arange(n) % self.config.n_classes
         labels = np.asarray(labels, dtype=np.int64)
-        if labels.shape != (n,) or labels.min() < 0 or labels.max() >= self.config.n_classes:
-            raise ConfigError(
-                f"labels must be {n} integers in 0..{self.config.n_classes - 1}, one for each image"
-            )
+        if labels.shape != (n,):
+            raise ConfigError(f"{n} images need {n} labels; got shape {labels.shape}")
+        if labels.min() < 0 or labels.max() >= self.config.n_classes:
+            wrong = labels[(labels < 0) | (labels >= self.config.n_classes)][0]
+            raise ConfigError(f"label {wrong} is none of 0..{self.config.n_classes - 1}")
         return generator(latent, creation.as_tensor(labels, device=self.device))
 
     def sample_grid(self, seed: int) -> tuple[np.ndarray, int]:

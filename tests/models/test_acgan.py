@@ -180,8 +180,11 @@ def test_bad_batches_say_what_is_wrong(bad, words):
 
 
 def test_labels_to_sample_must_be_classes():
-    with pytest.raises(ConfigError, match=r"0\.\.9"):
-        models.create("acgan").sample(2, labels=[3, 10])
+    gan = models.create("acgan")
+    with pytest.raises(ConfigError, match=r"label 10 is none of 0\.\.9"):
+        gan.sample(2, labels=[3, 10])
+    with pytest.raises(ConfigError, match="2 images need 2 labels"):
+        gan.sample(2, labels=[3])
 
 
 def test_a_state_of_other_networks_is_refused():
