@@ -188,9 +188,15 @@ def test_a_norm_whose_deviation_is_constant_is_caught_at_second_order(monkeypatc
     norm = importlib.import_module("minigan.ops.norm")  # the name is also an operation's
     monkeypatch.setattr(norm, "rsqrt", lambda x: ops.rsqrt(x).detach())
     if name == "batch_norm":
-        fn = lambda x: ops.batch_norm(x, None, None, training=True)  # noqa: E731
+
+        def fn(x):
+            return ops.batch_norm(x, None, None, training=True)
+
     else:
-        fn = lambda x: ops.layer_norm(x, (4,))  # noqa: E731
+
+        def fn(x):
+            return ops.layer_norm(x, (4,))
+
     assert gradcheck(fn, real(3, 4))
     with pytest.raises(MiniganError):
         gradgradcheck(fn, real(3, 4))

@@ -22,7 +22,7 @@ class Case(NamedTuple):
     build: Callable[[Any], Any]
     shape: tuple[int, ...]
     labels: int = 0  # inputs are integers below this
-    call: dict[str, Any] = {}  # noqa: RUF012  keyword arguments of forward
+    call: dict[str, Any] = {}  # keyword arguments of forward
 
 
 IMAGE = (3, 4, 7, 6)

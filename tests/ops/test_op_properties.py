@@ -40,7 +40,10 @@ def test_broadcasting_sums_the_gradient_back(shapes):
 @st.composite
 def geometries(draw):
     """A convolution that fits: (geometry, channels, filters, image, kernel)."""
-    two = lambda low, high: (draw(st.integers(low, high)), draw(st.integers(low, high)))  # noqa: E731
+
+    def two(low, high):
+        return draw(st.integers(low, high)), draw(st.integers(low, high))
+
     groups = draw(st.integers(1, 3))
     stride, dilation, kernel = two(1, 3), two(1, 2), two(1, 4)
     padding = two(0, 2)
