@@ -7,9 +7,18 @@ import importlib
 from typing import Any
 
 from minigan.errors import ConfigError
-from minigan.models.base import Config, Model
+from minigan.models.base import Model
 
-_CLASSES = {"acgan": "ACGAN"}  # file name -> class name; files are imported when asked for
+# file name -> class name; a file is imported when it is asked for
+_CLASSES = {
+    "gan": "GAN",
+    "dcgan": "DCGAN",
+    "cgan": "CGAN",
+    "acgan": "ACGAN",
+    "lsgan": "LSGAN",
+    "wgan": "WGAN",
+    "wgan_gp": "WGANGP",
+}
 
 
 def list() -> tuple[str, ...]:

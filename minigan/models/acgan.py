@@ -21,22 +21,28 @@ from typing import Any
 
 import numpy as np
 
-from minigan import creation, nn, optim, random
+from minigan import creation, nn
 from minigan.autograd import no_grad
-from minigan.errors import ConfigError
 from minigan.models import base
+from minigan.models.config import (
+    WithAdam,
+    WithAdversary,
+    WithClasses,
+    WithLatent,
+    multiple_of,
+    positive,
+    share,
+)
 from minigan.models.init import dcgan_init_
 from minigan.nn import functional as F
-from minigan.objectives import logistic_fake, logistic_real
+from minigan.objectives import adversarial, penalty
 from minigan.tensor import Tensor
 
 
 @dataclass(frozen=True)
-class Config(base.Config):
+class Config(WithAdversary, WithClasses, WithAdam, WithLatent):
     """Defaults of the reference implementation for MNIST at 32x32."""
 
-    n_classes: int = 10
-    """Number of classes."""
     bn_eps: float = 1e-5
     """Epsilon of the networks' BatchNorm."""
     dropout: float = 0.25
@@ -44,17 +50,9 @@ class Config(base.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.img_size % 16:
-            raise ConfigError(
-                f"img_size is {self.img_size}: the discriminator halves the image four times, so "
-                "use a multiple of 16 (16, 32, 48, 64, ...)"
-            )
-        if self.n_classes < 2:
-            raise ConfigError(f"n_classes is {self.n_classes}: it must be at least 2")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}: use 0 <= dropout < 1")
-        if self.bn_eps <= 0:
-            raise ConfigError(f"bn_eps is {self.bn_eps}: it must be positive")
+        multiple_of(self, 16, "the discriminator halves the image four times")
+        positive(self, "bn_eps")
+        share(self, "dropout")
 
 
 class Generator(nn.Module):
@@ -128,20 +126,19 @@ class ACGAN(base.Model):
         self.discriminator = self.networks["discriminator"] = Discriminator(config)
         for name, network in list(self.networks.items()):
             dcgan_init_(network)
-            self.optimizers[name] = optim.Adam(
-                network.parameters(), lr=config.lr, betas=(config.b1, config.b2)
-            )
+            self.optimizers[name] = self.adam(network)
+        self.loss = adversarial(config.gan_mode)
 
     def update(self, images: Tensor, labels: Any) -> dict[str, Tensor]:
         n = images.shape[0]
-        latent = creation.randn(n, self.config.latent_dim, device=self.device)
+        latent = self.draw_latent(n)
         asked = creation.randint(0, self.config.n_classes, (n,), device=self.device)
 
         fakes = self.generator(latent, asked)
         self.optimizers["generator"].zero_grad()
         with base.frozen(self.discriminator):
             validity, classes = self.discriminator(fakes)
-            g_loss = 0.5 * (logistic_real(validity) + F.cross_entropy(classes, asked))
+            g_loss = 0.5 * (self.loss.generator(validity) + F.cross_entropy(classes, asked))
             g_loss.backward()
         self.optimizers["generator"].step()
 
@@ -149,9 +146,14 @@ class ACGAN(base.Model):
         real_validity, real_classes = self.discriminator(images)
         fake_validity, fake_classes = self.discriminator(fakes.detach())
         real_class_loss = F.cross_entropy(real_classes, labels)
-        d_real = 0.5 * (logistic_real(real_validity) + real_class_loss)
-        d_fake = 0.5 * (logistic_fake(fake_validity) + F.cross_entropy(fake_classes, asked))
+        d_real = 0.5 * (self.loss.real(real_validity) + real_class_loss)
+        d_fake = 0.5 * (self.loss.fake(fake_validity) + F.cross_entropy(fake_classes, asked))
         d_loss = 0.5 * (d_real + d_fake)
+        if self.config.penalty != "none":
+            held_down = penalty(
+                self.config.penalty, lambda x: self.discriminator(x)[0], images, fakes.detach()
+            )
+            d_loss = d_loss + self.config.penalty_weight * held_down
         d_loss.backward()
         self.optimizers["discriminator"].step()
 
@@ -162,29 +164,15 @@ class ACGAN(base.Model):
                 "class_loss": real_class_loss.detach(),
                 "real_accuracy": _accuracy(real_classes, labels),
                 "fake_accuracy": _accuracy(fake_classes, asked),
-                "d_x": F.sigmoid(real_validity).mean(),
-                "d_g_z": F.sigmoid(fake_validity).mean(),
+                "d_x": self.loss.score(real_validity).mean(),
+                "d_g_z": self.loss.score(fake_validity).mean(),
             }
 
-    def generate(
-        self, generator: nn.Module, n: int, labels: Any, codes: Any, source: random.Generator
-    ) -> Tensor:
-        latent = creation.randn(n, self.config.latent_dim, generator=source, device=self.device)
-        if labels is None:
-            labels = np.arange(n) % self.config.n_classes
-        labels = np.asarray(labels, dtype=np.int64)
-        if labels.shape != (n,):
-            raise ConfigError(f"{n} images need {n} labels; got shape {labels.shape}")
-        if labels.min() < 0 or labels.max() >= self.config.n_classes:
-            wrong = labels[(labels < 0) | (labels >= self.config.n_classes)][0]
-            raise ConfigError(f"label {wrong} is none of 0..{self.config.n_classes - 1}")
-        return generator(latent, creation.as_tensor(labels, device=self.device))
+    def decode(self, latent: Tensor, labels: Any = None, codes: Any = None) -> Tensor:
+        return self.sampler()(latent, self.class_labels(labels, latent.shape[0]))
 
     def sample_grid(self, seed: int) -> tuple[np.ndarray, int]:
-        """Ten rows; column k asks for class k."""
-        n_classes = self.config.n_classes
-        labels = np.tile(np.arange(n_classes), 10)
-        return self.sample(len(labels), labels=labels, seed=seed), n_classes
+        return self.class_grid(seed)
 
 
 def _accuracy(logits: Tensor, labels: Any) -> Tensor:

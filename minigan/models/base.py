@@ -1,8 +1,9 @@
 """What all variants share: the interface, their random numbers, EMA, sampling and state.
 
-A variant defines its Config, builds `networks` and `optimizers` in `build()`, and says in
-`update(images, labels)` what one training step does. `update` never reads a value back to the
-host, so that a whole step can be captured.
+A variant defines its Config, builds `networks` and `optimizers` in `build()`, says in
+`update(images, labels)` what one training step does, and in `decode(latent, ...)` how images come
+from a latent vector. `update` never reads a value back to the host, so that a whole step can be
+captured.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,48 +20,12 @@ from minigan.autograd import no_grad
 from minigan.backends import kernels_on
 from minigan.device import device as as_device
 from minigan.errors import CheckpointError, ConfigError, DataError
+from minigan.models import latent_pictures
+from minigan.models.config import Config
 from minigan.tensor import Tensor
 
 _SAMPLING_BATCH = 256  # images generated at once: bounds the memory of large samples
 _SAMPLING_STREAM = 0x5A4D504C  # keeps unseeded samples apart from the training's numbers
-
-
-@dataclass(frozen=True)
-class Config:
-    """Options that every variant has; each variant sets its paper's defaults."""
-
-    n_epochs: int = 200
-    """Passes over the data."""
-    batch_size: int = 64
-    """Images per step."""
-    lr: float = 0.0002
-    """Learning rate of Adam."""
-    b1: float = 0.5
-    """Adam's decay of the gradient's mean."""
-    b2: float = 0.999
-    """Adam's decay of the gradient's square."""
-    latent_dim: int = 100
-    """Length of the latent vector."""
-    img_size: int = 32
-    """Height and width of the images."""
-    channels: int = 1
-    """Channels of the images: 1 gray, 3 RGB."""
-    sample_interval: int = 400
-    """Steps between sample grids; 0 for one at the end."""
-    ema: float = 0.0
-    """Decay of an average of the generator's weights, used for samples; 0 for none."""
-
-    def __post_init__(self) -> None:
-        for name in ("n_epochs", "batch_size", "latent_dim", "img_size", "channels"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        if self.lr <= 0:
-            raise ConfigError(f"lr is {self.lr}: it must be positive")
-        for name in ("b1", "b2", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: use 0 <= {name} < 1")
-        if self.sample_interval < 0:
-            raise ConfigError(f"sample_interval is {self.sample_interval}: use 0 or more")
 
 
 @contextmanager
@@ -83,6 +47,9 @@ class Model:
     name: ClassVar[str]
     description: ClassVar[str]
     needs_labels: ClassVar[bool] = False
+    takes_pairs: ClassVar[bool] = False  # its batch is (a, b): two sets of images
+    min_batch: ClassVar[int] = 2  # batch norm can make nothing of a single image
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)  # networks that make samples
     Config: ClassVar[type[Any]] = Config
 
     def __init__(self, config: Any, device: str = "cpu", seed: int = 0) -> None:
@@ -90,6 +57,7 @@ class Model:
         self.device = as_device(device)
         kernels_on(self.device)  # says at once what is missing, before anything is built
         self.seed = seed
+        self.iteration = 0  # steps done
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, optim.Optimizer] = {}
         self._random = random.Generator(seed).get_state()
@@ -99,8 +67,9 @@ class Model:
         for network in self.networks.values():
             network.to(self.device)
         if config.ema:
-            self.networks["generator_ema"] = average = copy.deepcopy(self.networks["generator"])
-            average.requires_grad_(False).eval()
+            for name in self.averaged:
+                average = copy.deepcopy(self.networks[name])
+                self.networks[f"{name}_ema"] = average.requires_grad_(False).eval()
 
     # --- what a variant defines -----------------------------------------------------------------
     def build(self) -> None:
@@ -108,18 +77,35 @@ class Model:
         raise TypeError(f"{type(self).__name__} defines no build()")
 
     def update(self, images: Tensor, labels: Any) -> dict[str, Tensor]:
-        """Update every network once, labels being a Tensor [N] or None; 0-d tensors by name."""
+        """Update the networks on a batch; returns 0-d tensors by name.
+
+        labels: Tensor [N] if the model needs them, else None; the second images of a pair.
+        """
         raise TypeError(f"{type(self).__name__} defines no update()")
 
-    def generate(
-        self, generator: nn.Module, n: int, labels: Any, codes: Any, source: random.Generator
-    ) -> Tensor:
-        """n images, with latents drawn from `source`."""
-        raise TypeError(f"{type(self).__name__} defines no generate()")
+    def decode(self, latent: Tensor, labels: Any = None, codes: Any = None) -> Tensor:
+        """Images of given latent vectors [N, ...], by the networks that samples come from."""
+        raise TypeError(f"{type(self).__name__} defines no decode()")
+
+    def draw_latent(self, n: int, source: random.Generator | None = None) -> Tensor:
+        """Latent vectors [n, latent_dim] ~ N(0, I), from `source` or the model's own stream."""
+        return creation.randn(n, self.config.latent_dim, generator=source, device=self.device)
 
     def sample_grid(self, seed: int) -> tuple[np.ndarray, int]:
         """The images of the run's picture, and its number of columns; fixed by `seed`."""
         return self.sample(64, seed=seed), 8
+
+    def pictures(
+        self, seed: int, examples: Sequence[np.ndarray] | None = None
+    ) -> dict[str, tuple[np.ndarray, int]]:
+        """All pictures of a run by name, each as images and columns; "samples" comes first.
+
+        examples: a batch of the data, for pictures that start from real images.
+        """
+        return {
+            "samples": self.sample_grid(seed),
+            "interpolation": latent_pictures.interpolation(self, seed),
+        }
 
     def end_epoch(self, epoch: int) -> None:
         """Called after each epoch (1, 2, ...), for schedules."""
@@ -130,18 +116,25 @@ class Model:
         images, labels = self._checked(batch)
         with self._own_random():
             losses = self.update(images, labels)
+        self.iteration += 1
         if self.config.ema:
-            self._update_average()
+            self._update_averages()
         return losses
 
+    def adam(self, *networks: nn.Module, lr: float | None = None) -> optim.Adam:
+        """Adam over all parameters of `networks`, with the config's settings."""
+        parameters = [p for network in networks for p in network.parameters()]
+        config = self.config
+        return optim.Adam(
+            parameters, lr=config.lr if lr is None else lr, betas=(config.b1, config.b2)
+        )
+
     def _checked(self, batch: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
-        images = _as_tensor(batch[0], self.device)
-        expected = (self.config.channels, self.config.img_size, self.config.img_size)
-        if tuple(images.shape[1:]) != expected:
-            raise DataError(
-                f"{self.name} expects images of shape {expected}; this batch has "
-                f"{tuple(images.shape[1:])}: set img_size and channels to fit"
-            )
+        if self.takes_pairs:
+            if len(batch) < 2 or np.ndim(batch[1]) != 4:
+                raise DataError(f"{self.name} needs pairs of images, and this data has none")
+            return self._images(batch[0]), self._images(batch[1])
+        images = self._images(batch[0])
         if not self.needs_labels:
             return images, None
         if len(batch) < 2 or batch[1] is None:
@@ -155,6 +148,16 @@ class Model:
                 )
         return images, _as_tensor(batch[1], self.device)
 
+    def _images(self, value: Any) -> Tensor:
+        images = _as_tensor(value, self.device)
+        expected = (self.config.channels, self.config.img_size, self.config.img_size)
+        if tuple(images.shape[1:]) != expected:
+            raise DataError(
+                f"{self.name} expects images of shape {expected}; this batch has "
+                f"{tuple(images.shape[1:])}: set img_size and channels to fit"
+            )
+        return images
+
     @contextmanager
     def _own_random(self) -> Iterator[None]:
         """Draw from this model's random stream: what others draw changes nothing here."""
@@ -166,14 +169,15 @@ class Model:
             self._random = random.get_state()
             random.set_state(outer)
 
-    def _update_average(self) -> None:
+    def _update_averages(self) -> None:
         decay = self.config.ema
-        live, average = self.networks["generator"], self.networks["generator_ema"]
-        with no_grad():
-            for mean, p in zip(average.parameters(), live.parameters(), strict=True):
-                mean.mul_(decay).add_(p.detach() * (1.0 - decay))
-            for copied, buffer in zip(average.buffers(), live.buffers(), strict=True):
-                copied.copy_(buffer)
+        for name in self.averaged:
+            live, average = self.networks[name], self.networks[f"{name}_ema"]
+            with no_grad():
+                for mean, p in zip(average.parameters(), live.parameters(), strict=True):
+                    mean.mul_(decay).add_(p.detach() * (1.0 - decay))
+                for copied, buffer in zip(average.buffers(), live.buffers(), strict=True):
+                    copied.copy_(buffer)
 
     # --- sampling -------------------------------------------------------------------------------
     def sample(
@@ -186,23 +190,56 @@ class Model:
         if n < 1:
             raise ConfigError(f"cannot sample {n} images: ask for at least 1")
         source = self._sampling if seed is None else random.Generator(seed)
-        generator = self.networks.get("generator_ema", self.networks["generator"])
+        if self.needs_labels and labels is None:
+            labels = np.arange(n) % self.config.n_classes
         images = []
-        training = generator.training
-        generator.eval()
+        for start in range(0, n, _SAMPLING_BATCH):
+            count = min(_SAMPLING_BATCH, n - start)
+            part = slice(start, start + count)
+            asked, code = (None if v is None else np.asarray(v)[part] for v in (labels, codes))
+            images.append(self.render(self.draw_latent(count, source), asked, code))
+        return np.concatenate(images)
+
+    def render(self, latent: Any, labels: Any = None, codes: Any = None) -> np.ndarray:
+        """The images of given latent vectors, float32 [N,C,H,W] in [-1,1], in eval mode."""
+        latent = _as_tensor(latent, self.device)
+        with self.sampling():
+            return self.decode(latent, labels, codes).numpy()
+
+    def sampler(self, name: str = "generator") -> nn.Module:
+        """The network that samples come from: the average of `name` if there is one."""
+        return self.networks.get(f"{name}_ema", self.networks[name])
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Samplers in eval mode and nothing recorded; afterwards as it was."""
+        networks = [self.sampler(name) for name in self.averaged]
+        modes = [network.training for network in networks]
+        for network in networks:
+            network.eval()
         try:
             with no_grad():
-                for start in range(0, n, _SAMPLING_BATCH):
-                    part = slice(start, min(start + _SAMPLING_BATCH, n))
-                    count = part.stop - start
-                    asked, code = (
-                        None if v is None else np.asarray(v)[part] for v in (labels, codes)
-                    )
-                    made = self.generate(generator, count, asked, code, source)
-                    images.append(made.numpy())
+                yield
         finally:
-            generator.train(training)
-        return np.concatenate(images)
+            for network, training in zip(networks, modes, strict=True):
+                network.train(training)
+
+    def class_labels(self, labels: Any, n: int) -> Tensor:
+        """The labels that were asked for, int64 [n]. Raises ConfigError where they do not fit."""
+        n_classes = self.config.n_classes
+        labels = np.asarray(labels, dtype=np.int64)
+        if labels.shape != (n,):
+            raise ConfigError(f"{n} images need {n} labels; got shape {labels.shape}")
+        wrong = labels[(labels < 0) | (labels >= n_classes)]
+        if wrong.size:
+            raise ConfigError(f"label {wrong[0]} is none of 0..{n_classes - 1}")
+        return creation.as_tensor(labels, device=self.device)
+
+    def class_grid(self, seed: int) -> tuple[np.ndarray, int]:
+        """Ten rows of samples; column k asks for class k."""
+        n_classes = self.config.n_classes
+        labels = np.tile(np.arange(n_classes), 10)
+        return self.sample(len(labels), labels=labels, seed=seed), n_classes
 
     # --- state ----------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
@@ -211,6 +248,7 @@ class Model:
             "networks": {name: _host(net.state_dict()) for name, net in self.networks.items()},
             "optimizers": {name: _host(o.state_dict()) for name, o in self.optimizers.items()},
             "random": dict(self._random),
+            "iteration": self.iteration,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -226,6 +264,7 @@ class Model:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self._random = {key: int(value) for key, value in state["random"].items()}
+        self.iteration = int(state["iteration"])
 
 
 def _as_tensor(value: Any, device: Any) -> Tensor:

@@ -41,11 +41,11 @@ def total_steps(n_epochs: int, batches: int, max_steps: int | None) -> int:
 def train(gan: Any, loader: Any, options: TrainOptions, run: RunFolder, step: int = 0) -> Result:
     """Train `gan` on the batches of `loader` after the first `step` steps, and write `run`.
 
-    Ends after gan.config.n_epochs epochs or options.max_steps steps, or on Ctrl-C, which finishes
+    Ends after gan.config.total_epochs epochs or options.max_steps steps, or on Ctrl-C, which finishes
     the step and saves. Raises MiniganError when a loss becomes NaN or infinite, CheckpointError
     when the run folder cannot be written; the checkpoints before that stay whole.
     """
-    total = total_steps(gan.config.n_epochs, len(loader), options.max_steps)
+    total = total_steps(gan.config.total_epochs, len(loader), options.max_steps)
     if step >= total:
         # The process that did the last step may have died before it wrote these.
         recorder = Recorder(gan, loader, options, run)
@@ -54,7 +54,7 @@ def train(gan: Any, loader: Any, options: TrainOptions, run: RunFolder, step: in
         return Result(step)
     events = EventLog(run.path / "tensorboard", step) if options.tensorboard else None
     recorder = Recorder(gan, loader, options, run, events)
-    progress = Progress(step, total, gan.config.n_epochs)
+    progress = Progress(step, total, gan.config.total_epochs)
     try:
         with StopRequest() as stop:
             for batch in _epochs(loader):

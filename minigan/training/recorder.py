@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from minigan.errors import CheckpointError
 from minigan.training import checkpoint as checkpoints
 from minigan.training import pictures
@@ -14,6 +16,8 @@ from minigan.training.metrics_log import MetricsLog, Row, read_metrics
 from minigan.training.options import TrainOptions
 from minigan.training.run_folder import RunFolder
 from minigan.training.tensorboard import EventLog
+
+_EXAMPLES = 8  # images of the data in pictures that start from real ones
 
 
 class Recorder:
@@ -48,11 +52,14 @@ class Recorder:
         return rows[-1]
 
     def sample(self, step: int) -> None:
-        """Write the picture of the run's fixed latents."""
-        pixels = pictures.sample_grid(*self._gan.sample_grid(self._options.seed))
-        write_file(self._run.sample_path(step), pictures.png(pixels))
-        if self._events is not None:
-            self._events.image(pixels, step)
+        """Write the pictures of the run's fixed latents and first images."""
+        dataset = self._loader.dataset
+        examples = dataset.batch(np.arange(min(_EXAMPLES, len(dataset))))
+        for name, grid in self._gan.pictures(self._options.seed, examples).items():
+            pixels = pictures.sample_grid(*grid)
+            write_file(self._run.sample_path(step, name), pictures.png(pixels))
+            if self._events is not None and name == "samples":
+                self._events.image(pixels, step)
 
     def checkpoint(self, step: int) -> None:
         """Log all losses, so that no diverged state is saved, then save."""

@@ -94,8 +94,9 @@ class RunFolder:
     def final(self) -> Path:
         return self.path / "final"
 
-    def sample_path(self, step: int) -> Path:
-        return self.path / "samples" / f"step-{step:06d}.png"
+    def sample_path(self, step: int, picture: str = "samples") -> Path:
+        suffix = "" if picture == "samples" else f"-{picture}"
+        return self.path / "samples" / f"step-{step:06d}{suffix}.png"
 
     def checkpoint_path(self, step: int) -> Path:
         return self.path / "checkpoints" / checkpoints.folder_name(step)

@@ -61,7 +61,7 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
     gan = models.create(model, device=options.device, seed=options.seed, **fields(config))
     dataset = load(options.data, True, options.data_dir, config.img_size, config.channels)
     loader = make_loader(gan, dataset, options.seed)
-    total = total_steps(config.n_epochs, len(loader), options.max_steps)
+    total = total_steps(config.total_epochs, len(loader), options.max_steps)
     _announce(gan, dataset, options, path)
 
     about = _about(model, options, config)
@@ -83,9 +83,9 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
 
 def make_loader(gan: Any, dataset: Dataset, seed: int) -> DataLoader:
     """Shuffled batches of `gan.config.batch_size`; the last, smaller batch of an epoch is used
-    too, unless it is a single image, of which batch norm can make nothing.
+    too, unless it is smaller than the model's `min_batch`.
 
-    Raises ConfigError when the data has more classes than the model, or fewer than two images.
+    Raises ConfigError when the data has more classes than the model, or too few images.
     """
     n_classes = gan.config.n_classes if gan.needs_labels else None
     if n_classes is not None and dataset.n_classes > n_classes:
@@ -94,12 +94,13 @@ def make_loader(gan: Any, dataset: Dataset, seed: int) -> DataLoader:
             f"{dataset.n_classes - 1}: use --n_classes {dataset.n_classes}"
         )
     batch_size = gan.config.batch_size
-    if min(batch_size, len(dataset)) < 2:
+    if min(batch_size, len(dataset)) < gan.min_batch:
         raise ConfigError(
-            f"batch_size is {batch_size} and {dataset.name!r} has {len(dataset)} images: training "
-            "needs at least 2 of both"
+            f"batch_size is {batch_size} and {dataset.name!r} has {len(dataset)} images: "
+            f"{gan.name} needs at least {gan.min_batch} of both"
         )
-    return DataLoader(dataset, batch_size, drop_last=len(dataset) % batch_size == 1, seed=seed)
+    drop_last = 0 < len(dataset) % batch_size < gan.min_batch
+    return DataLoader(dataset, batch_size, drop_last=drop_last, seed=seed)
 
 
 def run_dir(model: str, options: TrainOptions) -> Path:

@@ -1,6 +1,7 @@
 """The ACGAN step in PyTorch, written as a good user of PyTorch would: the yardstick."""
 
 from minigan.models.acgan import Config
+from tests.models.against_torch import load_weights
 
 
 def networks(torch, config: Config):
@@ -63,9 +64,7 @@ class TorchACGAN:
         self.torch = torch
         generator, discriminator = networks(torch, gan.config)
         self.networks = {"generator": generator, "discriminator": discriminator}
-        for name, network in self.networks.items():
-            state = gan.networks[name].state_dict()
-            network.load_state_dict({k: torch.tensor(v.numpy()) for k, v in state.items()})
+        load_weights(torch, self.networks, gan)
         config = gan.config
         self.optimizers = {
             name: torch.optim.Adam(net.parameters(), lr=config.lr, betas=(config.b1, config.b2))

@@ -41,6 +41,10 @@ class Config:
     step_seconds: float = 0.0
     """How long a step takes."""
 
+    @property
+    def total_epochs(self) -> int:
+        return self.n_epochs
+
     def __post_init__(self) -> None:
         if self.img_size % 8:
             raise ConfigError(f"img_size is {self.img_size}: use a multiple of 8")
@@ -63,6 +67,7 @@ class FakeGAN:
     name = "fake"
     description = "A fake that trains nothing."
     needs_labels = True
+    min_batch = 2
     Config = Config
 
     def __init__(self, config: Config, device: str, seed: int) -> None:
@@ -110,8 +115,8 @@ class FakeGAN:
         shift = np.sin(self._weights["generator"].mean()) + labels.reshape(-1, 1, 1, 1) / 10
         return np.tanh(images + shift).astype(np.float32)
 
-    def sample_grid(self, seed):
-        return self.sample(6, seed=seed), 3
+    def pictures(self, seed, examples=None):
+        return {"samples": (self.sample(6, seed=seed), 3), "examples": (examples[0], 4)}
 
     def state_dict(self):
         return {

@@ -70,8 +70,8 @@ def test_what_a_run_leaves(start):
     assert [row["epoch"] for row in rows] == [1] * 6 + [2] * 6
     assert list(rows[0]) == ["step", "epoch", "g_loss", "d_loss", "accuracy"]
     assert gan.epochs_ended == [(1, 6), (2, 12)]
-    samples = [f"step-{step:06d}.png" for step in (3, 6, 9, 12)]
-    assert sorted(os.listdir(run.path / "samples")) == samples
+    pictures = [f"step-{step:06d}{s}.png" for step in (3, 6, 9, 12) for s in ("-examples", "")]
+    assert sorted(os.listdir(run.path / "samples")) == pictures
     with Image.open(run.sample_path(12)) as image:
         assert image.size == (3 * 10 + 2, 2 * 10 + 2)
     assert os.listdir(run.path / "checkpoints") == ["step-000012"]

@@ -1,0 +1,133 @@
+"""The options that variants share. A variant's Config inherits those it uses, and no other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from minigan.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options that every variant has; each variant sets its paper's defaults."""
+
+    n_epochs: int = 200
+    """Passes over the data."""
+    batch_size: int = 64
+    """Images per step."""
+    lr: float = 0.0002
+    """Learning rate."""
+    img_size: int = 32
+    """Height and width of the images."""
+    channels: int = 1
+    """Channels of the images: 1 gray, 3 RGB."""
+    sample_interval: int = 400
+    """Steps between sample grids; 0 for one at the end."""
+    ema: float = 0.0
+    """Decay of an average of the generator's weights, used for samples; 0 for none."""
+
+    @property
+    def total_epochs(self) -> int:
+        """Passes over the data in all."""
+        return self.n_epochs
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "n_epochs", "batch_size", "img_size", "channels")
+        positive(self, "lr")
+        share(self, "ema")
+        if self.sample_interval < 0:
+            raise ConfigError(f"sample_interval is {self.sample_interval}: use 0 or more")
+
+
+@dataclass(frozen=True)
+class WithLatent(Config):
+    """The generator starts from a latent vector."""
+
+    latent_dim: int = 100
+    """Length of the latent vector."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_one(self, "latent_dim")
+
+
+@dataclass(frozen=True)
+class WithAdam(Config):
+    """The networks are trained by Adam."""
+
+    b1: float = 0.5
+    """Adam's decay of the gradient's mean."""
+    b2: float = 0.999
+    """Adam's decay of the gradient's square."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        share(self, "b1", "b2")
+
+
+@dataclass(frozen=True)
+class WithClasses(Config):
+    """The model is told, or finds, classes."""
+
+    n_classes: int = 10
+    """Number of classes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_classes < 2:
+            raise ConfigError(f"n_classes is {self.n_classes}: it must be at least 2")
+
+
+@dataclass(frozen=True)
+class WithPenalty(Config):
+    """The discriminator's gradient with respect to images can be held down."""
+
+    penalty: Literal["none", "wgan-gp", "r1", "r2", "r1+r2", "dragan"] = "none"
+    """Penalty on the discriminator's gradient (second order)."""
+    penalty_weight: float = 10.0
+    """Weight of that penalty."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.penalty_weight < 0:
+            raise ConfigError(f"penalty_weight is {self.penalty_weight}: use 0 or more")
+
+
+@dataclass(frozen=True)
+class WithAdversary(WithPenalty):
+    """The adversarial loss can be chosen."""
+
+    gan_mode: Literal["vanilla", "minimax", "lsgan", "hinge", "wasserstein"] = "vanilla"
+    """Adversarial loss: cross-entropy (vanilla; minimax saturates), least squares, hinge, ..."""
+
+
+def at_least_one(config: Config, *names: str) -> None:
+    """Raise ConfigError for a field that is below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ConfigError(f"{name} is {getattr(config, name)}: it must be at least 1")
+
+
+def positive(config: Config, *names: str) -> None:
+    """Raise ConfigError for a field that is not above 0."""
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ConfigError(f"{name} is {getattr(config, name)}: it must be positive")
+
+
+def share(config: Config, *names: str) -> None:
+    """Raise ConfigError for a field outside [0, 1)."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(f"{name} is {getattr(config, name)}: use 0 <= {name} < 1")
+
+
+def multiple_of(config: Config, divisor: int, because: str) -> None:
+    """Raise ConfigError unless img_size is a multiple of `divisor`."""
+    if config.img_size % divisor:
+        sizes = ", ".join(str(divisor * i) for i in range(1, 5))
+        raise ConfigError(
+            f"img_size is {config.img_size}: {because}, so use a multiple of {divisor} "
+            f"({sizes}, ...)"
+        )
