@@ -41,8 +41,8 @@ def total_steps(n_epochs: int, batches: int, max_steps: int | None) -> int:
 def train(gan: Any, loader: Any, options: TrainOptions, run: RunFolder, step: int = 0) -> Result:
     """Train `gan` on the batches of `loader` after the first `step` steps, and write `run`.
 
-    Ends after gan.config.total_epochs epochs or options.max_steps steps, or on Ctrl-C, which finishes
-    the step and saves. Raises MiniganError when a loss becomes NaN or infinite, CheckpointError
+    Ends after all epochs of its config or options.max_steps steps, or on Ctrl-C, which finishes the
+    step and saves. Raises MiniganError when a loss becomes NaN or infinite, CheckpointError
     when the run folder cannot be written; the checkpoints before that stay whole.
     """
     total = total_steps(gan.config.total_epochs, len(loader), options.max_steps)

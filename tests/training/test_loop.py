@@ -86,7 +86,10 @@ def test_intervals_and_limits(start):
     config = Config(sample_interval=0, n_epochs=5)
     _, _, run, result = start("run", config=config, max_steps=7, checkpoint_interval=2)
     assert result.step == 7
-    assert os.listdir(run.path / "samples") == ["step-000007.png"]
+    assert sorted(os.listdir(run.path / "samples")) == [
+        "step-000007-examples.png",
+        "step-000007.png",
+    ]
     # The newest three of 2, 4, 6 and 7.
     names = [f"step-{step:06d}" for step in (4, 6, 7)]
     assert sorted(os.listdir(run.path / "checkpoints")) == names
@@ -172,7 +175,7 @@ def test_disk_that_fills_up_at_any_write(start, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fsync)
     n_failures = 0
-    for fails_at in range(5, 60, 4):  # the first four create the run folder
+    for fails_at in range(5, 90, 4):  # the first four create the run folder
         count, name = 0, f"run{fails_at}"
         try:
             start(name, **options)
@@ -184,7 +187,9 @@ def test_disk_that_fills_up_at_any_write(start, tmp_path, monkeypatch):
         run.rewind(0 if (found := run.newest_checkpoint()[0]) is None else found.step)
         _, _, run, _ = start(name, step=0 if found is None else found.step, **options)
         assert files(run) == files(whole)
-    assert n_failures == 10
+    else:
+        pytest.fail("the last run should have needed fewer calls than were tried")
+    assert n_failures >= 10
 
 
 def test_tensorboard_gets_all_rows(start, monkeypatch):
