@@ -19,7 +19,7 @@ from minigan.errors import ConfigError, MiniganError
 _T = TypeVar("_T")
 
 
-def _optional(metavar: str, default: str, alias: str | None = None) -> Any:
+def optional_flag(metavar: str, default: str, alias: str | None = None) -> Any:
     """How --help shows a flag whose default, None, stands for something."""
     hint = f"(default: {default})"
     aliases = None if alias is None else (alias,)
@@ -36,11 +36,11 @@ class TrainOptions:
     """Seed of the weights, the latents and the order of the data."""
     data: str = "mnist"
     """Data set to train on."""
-    data_dir: Annotated[Path | None, _optional("DIR", "the user cache, then a download")] = None
+    data_dir: Annotated[Path | None, optional_flag("DIR", "the user cache, then a download")] = None
     """Folder that holds the data."""
-    run_dir: Annotated[Path | None, _optional("DIR", "runs/MODEL-DATA")] = None
+    run_dir: Annotated[Path | None, optional_flag("DIR", "runs/MODEL-DATA")] = None
     """Folder that the run is written to."""
-    max_steps: Annotated[int | None, _optional("INT", "no limit below n_epochs")] = None
+    max_steps: Annotated[int | None, optional_flag("INT", "no limit below n_epochs")] = None
     """Stop after this many steps in all."""
     checkpoint_interval: int = 1000
     """Steps between checkpoints; there is always one at the end."""
@@ -52,7 +52,7 @@ class TrainOptions:
     """Replace the run that is already in run_dir."""
     tensorboard: bool = False
     """Also write TensorBoard event files to run_dir/tensorboard."""
-    threads: Annotated[int | None, _optional("INT", "all cores")] = None
+    threads: Annotated[int | None, optional_flag("INT", "all cores")] = None
     """CPU threads to use."""
 
     def __post_init__(self) -> None:
@@ -72,15 +72,17 @@ class SampleOptions:
 
     run: tyro.conf.Positional[Path]
     """The run folder."""
-    n: Annotated[int | None, _optional("INT", "fills the grid", "-n")] = None
+    n: Annotated[int | None, optional_flag("INT", "fills the grid", "-n")] = None
     """How many images; ten of each class, or 64 where there are no classes."""
-    labels: Annotated[tuple[int, ...], _optional("INT ...", "all classes")] = ()
+    labels: Annotated[tuple[int, ...], optional_flag("INT ...", "all classes")] = ()
     """Classes to draw, one a column of the grid."""
     seed: int = 0
     """Seed of the latents."""
-    out: Annotated[Path | None, _optional("FILE", "sample.png in the run folder")] = None
+    picture: Annotated[str | None, optional_flag("NAME", "a grid of samples")] = None
+    """One of the pictures that training writes, drawn anew: interpolation, c1, manifold, ..."""
+    out: Annotated[Path | None, optional_flag("FILE", "sample.png in the run folder")] = None
     """A .png for a grid, or a .npy for an array of float32 in [-1, 1]."""
-    checkpoint: Annotated[Path | None, _optional("DIR", "the newest")] = None
+    checkpoint: Annotated[Path | None, optional_flag("DIR", "the newest")] = None
     """Checkpoint folder to draw from."""
     device: str = "cpu"
     """Where to compute: cpu, cuda or cuda:N."""

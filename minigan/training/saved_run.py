@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigan import models
+from minigan.data import Dataset, load
 from minigan.errors import CheckpointError, ConfigError
 from minigan.training import checkpoint as checkpoints
 from minigan.training import pictures
@@ -44,6 +45,12 @@ def stored_options(run: RunFolder) -> TrainOptions:
     return _rebuild(TrainOptions, stored, run)
 
 
+def open_data(options: TrainOptions, gan: Any, train: bool) -> Dataset:
+    """The data that `options` name, in the size of the model's images. Raises MiniganError."""
+    config = gan.config
+    return load(options.data, train, options.data_dir, config.img_size, config.channels)
+
+
 def fields(config: Any) -> dict[str, Any]:
     """The fields of a dataclass and their values."""
     return {each.name: getattr(config, each.name) for each in dataclasses.fields(config)}
@@ -62,25 +69,51 @@ def newest(run: RunFolder) -> Checkpoint | None:
     return checkpoint
 
 
+def saved_step(run: RunFolder, folder: Path | None = None) -> int:
+    """The step of the checkpoint that `saved_gan` takes."""
+    return _usable(run, folder).step
+
+
 def saved_gan(run: RunFolder, folder: Path | None = None, device: str = "cpu") -> Any:
     """The model of a run as the checkpoint in `folder`, or the newest one, holds it.
 
     Raises CheckpointError if there is no whole one.
     """
-    checkpoint = newest(run) if folder is None else checkpoints.load(folder, run.model)
-    if checkpoint is None:
-        raise CheckpointError(f"{run.path} has no checkpoint that can be used yet")
+    checkpoint = _usable(run, folder)
     gan = new_gan(run, device)
     restore(gan, None, checkpoint)
     return gan
 
 
+def _usable(run: RunFolder, folder: Path | None) -> Checkpoint:
+    checkpoint = newest(run) if folder is None else checkpoints.load(folder, run.model)
+    if checkpoint is None:
+        raise CheckpointError(f"{run.path} has no checkpoint that can be used yet")
+    return checkpoint
+
+
 def draw_samples(options: SampleOptions) -> Path:
     """Draw images from a run into a .png or .npy file, and return its path. Raises MiniganError."""
-    out = options.out or options.run / "sample.png"
+    name = "sample" if options.picture is None else options.picture
+    out = options.out or options.run / f"{name}.png"
     if out.suffix not in (".png", ".npy"):
         raise ConfigError(f"cannot write {out}: give --out a name that ends in .png or .npy")
-    gan = saved_gan(open_run(options.run), options.checkpoint, options.device)
+    run = open_run(options.run)
+    gan = saved_gan(run, options.checkpoint, options.device)
+    if options.picture is not None or gan.takes_pairs:
+        images, columns = _picture(gan, run, options)
+    else:
+        images, columns = _samples(gan, options)
+    if out.suffix == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, images)
+        write_file(out, buffer.getvalue())
+    else:
+        write_file(out, pictures.png(pictures.sample_grid(images, columns)))
+    return out
+
+
+def _samples(gan: Any, options: SampleOptions) -> tuple[np.ndarray, int]:
     if options.labels and not gan.needs_labels:
         raise ConfigError(f"{gan.name} has no classes: leave --labels out")
     columns = len(options.labels) or (gan.config.n_classes if gan.needs_labels else 8)
@@ -88,14 +121,21 @@ def draw_samples(options: SampleOptions) -> Path:
     if n < 1:
         raise ConfigError(f"n is {n}: draw at least 1 image")
     labels = np.resize(np.array(options.labels, np.int64), n) if options.labels else None
-    images = gan.sample(n, labels=labels, seed=options.seed)
-    if out.suffix == ".npy":
-        buffer = io.BytesIO()
-        np.save(buffer, images)
-        write_file(out, buffer.getvalue())
-    else:
-        write_file(out, pictures.png(pictures.sample_grid(images, min(columns, n))))
-    return out
+    return gan.sample(n, labels=labels, seed=options.seed), min(columns, n)
+
+
+def _picture(gan: Any, run: RunFolder, options: SampleOptions) -> tuple[np.ndarray, int]:
+    if options.labels:
+        raise ConfigError("--labels and --picture exclude each other: a picture has its own labels")
+    test = open_data(stored_options(run), gan, train=False)
+    n = 8 if options.n is None else options.n
+    if not 1 <= n <= len(test):
+        raise ConfigError(f"n is {n}: a picture can start from 1 to {len(test)} test images")
+    drawn = gan.pictures(options.seed, test.batch(np.arange(n)))
+    name = options.picture or "samples"
+    if name not in drawn:
+        raise ConfigError(f"{gan.name} has no picture {name!r}: it has {', '.join(drawn)}")
+    return drawn[name]
 
 
 def _rebuild(kind: Any, stored: dict[str, Any], run: RunFolder) -> Any:

@@ -11,14 +11,21 @@ from typing import Any
 
 from minigan import models
 from minigan.backends import require_cuda
-from minigan.data import DataLoader, Dataset, load
+from minigan.data import DataLoader, Dataset
 from minigan.device import device
 from minigan.errors import CheckpointError, ConfigError
 from minigan.training.loop import Result, total_steps, train
 from minigan.training.options import TrainOptions, parse_train_flags
 from minigan.training.recorder import restore
 from minigan.training.run_folder import RunFolder, check_free
-from minigan.training.saved_run import fields, newest, open_run, stored_config, stored_options
+from minigan.training.saved_run import (
+    fields,
+    newest,
+    open_data,
+    open_run,
+    stored_config,
+    stored_options,
+)
 from minigan.training.tensorboard import require_tensorboard
 
 # What --resume may change: how long to train and how to watch it, not what is trained.
@@ -59,7 +66,7 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
     if options.threads is not None:
         os.environ["MINIGAN_NUM_THREADS"] = str(options.threads)  # read when the kernels load
     gan = models.create(model, device=options.device, seed=options.seed, **fields(config))
-    dataset = load(options.data, True, options.data_dir, config.img_size, config.channels)
+    dataset = open_data(options, gan, train=True)
     loader = make_loader(gan, dataset, options.seed)
     total = total_steps(config.total_epochs, len(loader), options.max_steps)
     _announce(gan, dataset, options, path)

@@ -68,6 +68,7 @@ class FakeGAN:
     description = "A fake that trains nothing."
     needs_labels = True
     min_batch = 2
+    takes_pairs = False
     Config = Config
 
     def __init__(self, config: Config, device: str, seed: int) -> None:
@@ -154,12 +155,12 @@ def dataset(n=22):
 def install(replace):
     """Put the fake in the place of minigan's models and data; `replace` is like setattr."""
     from minigan import models
-    from minigan.training import session
+    from minigan.training import saved_run
 
     replace(models, "get", get)
     replace(models, "create", create)
     replace(models, "list", lambda: ("fake",))
-    replace(session, "load", lambda name, train, data_dir, img_size, channels: dataset())
+    replace(saved_run, "load", lambda name, train, data_dir, img_size, channels: dataset())
 
 
 if __name__ == "__main__":

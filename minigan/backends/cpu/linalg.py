@@ -14,6 +14,7 @@ from minigan.backends.protocol import Array
 
 _SMALLEST = 1 << 21  # multiply-adds that are worth a thread
 _FEWEST_ROWS = 32  # of a block; each block packs the other matrix anew
+_FLAT = 128  # below so many rows, blocks of columns pack less, and the result is small
 
 
 @kernel
@@ -38,6 +39,6 @@ def matmul(a: Array, b: Array) -> Array:
     plain = a.ndim == b.ndim == 2 and all_float32(a, b) and a.shape[1] == b.shape[0]
     if not plain or 0 in (*a.shape, *b.shape):
         return reference.matmul(a, b)
-    if a.shape[0] < b.shape[1]:  # the longer side is cut into blocks
+    if a.shape[0] < min(b.shape[1], _FLAT) and b.T.flags.c_contiguous:
         return np.ascontiguousarray(_product(b.T, a.T).T)
     return _product(a, b)
