@@ -15,8 +15,13 @@ from minigan.errors import ConfigError, MiniganError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 after an error, 130 after Ctrl-C."""
     args = list(sys.argv[1:] if argv is None else argv)
+    return one_line_errors(lambda: _dispatch(args))
+
+
+def one_line_errors(command: Callable[[], int]) -> int:
+    """Run a command; errors that a user can do something about end in one line and status 2."""
     try:
-        status = _dispatch(args)
+        status = command()
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # `minigan info RUN | head -1`: nobody reads on
@@ -95,6 +100,18 @@ def _sample(args: list[str]) -> int:
     return 0
 
 
+def _evaluate(args: list[str]) -> int:
+    """judge the images of a run: minigan evaluate RUN [-n N]"""
+    from minigan.evaluation import EvaluateOptions, as_table, evaluate_run
+    from minigan.training.options import parse_flags
+
+    options = parse_flags(EvaluateOptions, args, "minigan evaluate", "Judge the images of a run.")
+    report = evaluate_run(options)
+    print(as_table(report))
+    print(f"\nwritten to {options.run / 'evaluation.json'}")
+    return 0
+
+
 def _info(args: list[str]) -> int:
     """show this installation, or a run: minigan info [RUN]"""
     from minigan.training.report import describe_installation, describe_run
@@ -128,6 +145,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "resume": _resume,
     "sample": _sample,
+    "evaluate": _evaluate,
     "info": _info,
     "models": _models,
 }

@@ -8,6 +8,7 @@ of images are measured in.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from minigan import creation, nn
 from minigan.autograd import no_grad
 from minigan.errors import CheckpointError, DataError
+from minigan.metrics.checks import class_labels, images_in_range
 from minigan.nn import functional as F
 from minigan.tensor import Tensor
 
@@ -68,24 +70,49 @@ def load_classifier() -> DigitClassifier:
     return model.eval()
 
 
-def _logits(model: DigitClassifier, images: np.ndarray) -> np.ndarray:
+def as_digits(images: np.ndarray) -> np.ndarray:
+    """Images [N,1,H,W] in [-1,1] as the classifier takes them: float32 [N,1,28,28], bilinear.
+
+    Raises DataError for another shape, no image, NaN, or pixels on another scale.
+    """
+    images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] != 1:
         raise DataError(f"digits must be [N,1,H,W] to be classified; got shape {images.shape}")
-    parts = []
+    images_in_range("digits", images)
+    images = images.astype(np.float32, copy=False)
+    if images.shape[2:] == (IMG_SIZE, IMG_SIZE):
+        return images
     with no_grad():
-        for start in range(0, len(images), _BATCH):
-            x = creation.as_tensor(images[start : start + _BATCH])
-            if x.shape[2:] != (IMG_SIZE, IMG_SIZE):
-                x = F.interpolate(x, size=(IMG_SIZE, IMG_SIZE), mode="bilinear")
-            parts.append(model(x).numpy())
+        parts = [
+            F.interpolate(
+                creation.as_tensor(images[start : start + _BATCH]),
+                size=(IMG_SIZE, IMG_SIZE),
+                mode="bilinear",
+            ).numpy()
+            for start in range(0, len(images), _BATCH)
+        ]
     return np.concatenate(parts)
 
 
-def classify(images: np.ndarray, model: DigitClassifier | None = None) -> np.ndarray:
-    """Digits 0..9 [N] for float32 images [N,1,H,W] in [-1,1]; other sizes are resized to 28x28."""
-    return _logits(model or load_classifier(), images).argmax(1)
+def digit_batches(images: np.ndarray) -> Iterator[Tensor]:
+    """`as_digits` of images in batches of bounded memory."""
+    digits = as_digits(images)
+    for start in range(0, len(digits), _BATCH):
+        yield creation.as_tensor(digits[start : start + _BATCH])
 
 
-def accuracy(images: np.ndarray, labels: np.ndarray, model: DigitClassifier | None = None) -> float:
+def classify(images: np.ndarray, model: nn.Module | None = None) -> np.ndarray:
+    """Digits 0..9 [N] for images [N,1,H,W] in [-1,1]; other sizes are resized to 28x28.
+
+    model: the shipped classifier, or another that gives logits [N,10], in eval mode. Raises
+    DataError for images of another kind.
+    """
+    model = load_classifier() if model is None else model
+    with no_grad():
+        return np.concatenate([model(batch).numpy().argmax(1) for batch in digit_batches(images)])
+
+
+def accuracy(images: np.ndarray, labels: np.ndarray, model: nn.Module | None = None) -> float:
     """The share of images that are read as their label, from 0 to 1."""
-    return float((classify(images, model) == np.asarray(labels)).mean())
+    labels = class_labels("labels", labels, len(images), n_classes=10)
+    return float((classify(images, model) == labels).mean())

@@ -1,0 +1,1 @@
+"""Measurements: how well the models learn, and how fast they are."""

@@ -1,0 +1,66 @@
+"""Where something was measured: what a figure is worthless without."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+_PACKAGES = ("numpy", "numba", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x")
+
+
+def facts() -> dict[str, object]:
+    """Processor, cores, versions, commit and date of this moment, for a result's JSON."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "cpu": _cpu(),
+        "cores": _cores(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+    }
+
+
+def commit() -> str:
+    """The short hash of the checked-out commit, with a + if files were changed since."""
+    root = Path(__file__).parent
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", *args], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _cores() -> int | None:
+    if hasattr(os, "sched_getaffinity"):  # Linux: what this process may use, not what there is
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # not Linux: the interpreter knows a little
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
