@@ -170,8 +170,9 @@ def pulling_away(codes: Tensor) -> Tensor:
     squares = (codes**2).sum(1, keepdim=True)
     unit = codes / (squares + 1e-12) ** 0.5
     cosines = unit @ unit.transpose(0, 1)
-    # cos(S_i, S_i)^2 is 1, N times.
-    return ((cosines**2).sum() - float(n)) / float(n * (n - 1))
+    # cos(S_i, S_i) is 1, but for a code of length 0.
+    own = (unit**2).sum(1)
+    return ((cosines**2).sum() - (own**2).sum()) / float(n * (n - 1))
 
 
 def gaussian_nll(codes: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:

@@ -26,6 +26,8 @@ def interpolation(gan: Any, seed: int, rows: int = 8, columns: int = 10) -> tupl
 
 def spherical(start: np.ndarray, end: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """[N, K] and [N, K] -> float32 [N, len(shares), K] along the great circle between them."""
+    # In float32 the cosine of a small angle would lose the angle.
+    start, end = start.astype(np.float64), end.astype(np.float64)
     unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (start, end)]
     angle = np.arccos(np.clip((unit[0] * unit[1]).sum(1), -1.0, 1.0))[:, None, None]
     t = shares[None, :, None]

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minigan import models
 from minigan.backends import require_cuda
 from minigan.data import DataLoader, Dataset
@@ -67,6 +69,7 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
         os.environ["MINIGAN_NUM_THREADS"] = str(options.threads)  # read when the kernels load
     gan = models.create(model, device=options.device, seed=options.seed, **fields(config))
     dataset = open_data(options, gan, train=True)
+    _check_kind(gan, dataset)
     loader = make_loader(gan, dataset, options.seed)
     total = total_steps(config.total_epochs, len(loader), options.max_steps)
     _announce(gan, dataset, options, path)
@@ -108,6 +111,21 @@ def make_loader(gan: Any, dataset: Dataset, seed: int) -> DataLoader:
         )
     drop_last = 0 < len(dataset) % batch_size < gan.min_batch
     return DataLoader(dataset, batch_size, drop_last=drop_last, seed=seed)
+
+
+def _check_kind(gan: Any, dataset: Dataset) -> None:
+    """Raise ConfigError where a model of pairs gets single images, or the reverse."""
+    is_pairs = np.ndim(dataset[:1][1]) == 4
+    if gan.takes_pairs != is_pairs:
+        wanted, given = (
+            ("pairs of images", "single images")
+            if gan.takes_pairs
+            else ("single images", "pairs of images")
+        )
+        raise ConfigError(
+            f"{gan.name} learns from {wanted}, and {dataset.name!r} has {given}: choose another "
+            "--data"
+        )
 
 
 def run_dir(model: str, options: TrainOptions) -> Path:

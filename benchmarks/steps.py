@@ -1,0 +1,165 @@
+"""How long a training step takes, beside the same step in PyTorch.
+
+    python -m benchmarks.steps                          minigan on the CPU
+    python -m benchmarks.steps --compare torch          against PyTorch, in turns
+    python -m benchmarks.steps --compare torch --workloads acgan dcgan_64
+
+PyTorch takes the same step on networks of the same shape, on as many threads, its discriminator
+frozen while the generator learns, in the default memory layout and in channels_last; the faster of
+the two counts. Peak memory is that of the whole process, imports and data included.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks.alternating import alternate
+from benchmarks.machine import facts
+from minigan import models
+from minigan.cli import one_line_errors
+from minigan.errors import ConfigError
+from minigan.training.options import parse_flags
+
+RESULTS = Path(__file__).parent / "results"
+
+# workload -> model, options, and the ratio (PyTorch's time / minigan's) that we want to reach
+WORKLOADS: dict[str, tuple[str, dict[str, Any], float]] = {
+    "acgan": ("acgan", {}, 2.0),
+    "dcgan_28": ("dcgan", {}, 1.5),
+    "dcgan_32": ("dcgan", {"img_size": 32}, 1.5),
+    "dcgan_64": ("dcgan", {"img_size": 64}, 1.3),
+    "lsgan": ("lsgan", {}, 1.5),
+    "wgan_gp": ("wgan_gp", {}, 1.5),
+    "gan": ("gan", {}, 1.5),
+    "cgan": ("cgan", {}, 1.5),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to time, against what, and for how long."""
+
+    workloads: tuple[str, ...] = ()
+    """Workloads; all without it."""
+    compare: Literal["none", "torch"] = "none"
+    """What to compare with."""
+    device: Literal["cpu"] = "cpu"
+    """Where to compute."""
+    threads: int = 0
+    """Threads of each side; 0 for all cores."""
+    rounds: int = 5
+    """Turns of each side."""
+    seconds: float = 3.0
+    """Length of a turn."""
+    out: Path = RESULTS
+    """Folder for the JSON file."""
+
+
+def main(args: list[str]) -> int:
+    """Time the workloads, print a table and write a JSON file."""
+    options = parse_flags(Options, args, "python -m benchmarks.steps", "Time training steps.")
+    names = options.workloads or tuple(WORKLOADS)
+    for name in names:
+        if name not in WORKLOADS:
+            raise ConfigError(f"unknown workload {name!r}: use one of {', '.join(WORKLOADS)}")
+    if options.compare == "torch" and importlib.util.find_spec("torch") is None:
+        raise ConfigError("PyTorch is not installed: install it, or leave --compare torch out")
+    threads = options.threads or facts()["cores"]
+    os.environ["MINIGAN_NUM_THREADS"] = str(threads)  # for the processes that are timed
+    rows = []
+    print(f"{'workload':<14} {'minigan ms':>14} {'PyTorch ms':>14} {'ratio':>6} {'goal':>5}   MB")
+    for name in names:
+        rows.append(row := _measure(name, options, int(str(threads))))
+        print(_line(row), flush=True)
+    result = {
+        "kind": "steps",
+        "command": " ".join(["python -m benchmarks.steps", *args]),
+        "threads": threads,
+        "machine": facts(),
+        "workloads": rows,
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"steps-{options.device}-{facts()['date']}.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"written to {path.name}")
+    return 0
+
+
+def _measure(name: str, options: Options, threads: int) -> dict[str, Any]:
+    programs: dict[str, Any] = {"minigan": (minigan_step, (name,))}
+    if options.compare == "torch":
+        for layout in ("default", "channels_last"):
+            programs[f"torch {layout}"] = (torch_step, (name, threads, layout))
+    timings = alternate(programs, options.rounds, options.seconds)
+    row: dict[str, Any] = {"workload": name, "goal": WORKLOADS[name][2]}
+    row["minigan"] = asdict(timings.pop("minigan"))
+    if timings:
+        layout, best = min(timings.items(), key=lambda item: item[1].median)
+        row["torch"] = asdict(best) | {"layout": layout.removeprefix("torch ")}
+        row["ratio"] = best.median / row["minigan"]["median"]
+    return row
+
+
+def _line(row: dict[str, Any]) -> str:
+    def milliseconds(timing: dict[str, Any]) -> str:
+        spread = (timing["high"] - timing["low"]) / 2
+        return f"{1e3 * timing['median']:.1f} +- {1e3 * spread:.1f}"
+
+    memory = f"{row['minigan']['peak_mb']:.0f}"
+    if "torch" not in row:
+        return (
+            f"{row['workload']:<14} {milliseconds(row['minigan']):>14} {'':>14} {'':>12}   {memory}"
+        )
+    return (
+        f"{row['workload']:<14} {milliseconds(row['minigan']):>14} "
+        f"{milliseconds(row['torch']):>14} {row['ratio']:>6.2f} {row['goal']:>5}   "
+        f"{memory} / {row['torch']['peak_mb']:.0f}"
+    )
+
+
+def batch_for(config: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Random images and labels (or second images) of the size that a model is trained on."""
+    rng = np.random.default_rng(0)
+    shape = (config.batch_size, config.channels, config.img_size, config.img_size)
+    images = rng.uniform(-1, 1, shape).astype(np.float32)
+    return images, rng.integers(0, 10, config.batch_size)
+
+
+def minigan_step(workload: str) -> Any:
+    """A function that takes one step of the workload."""
+    model, overrides, _ = WORKLOADS[workload]
+    gan = models.create(model, **overrides)
+    batch = batch_for(gan.config)
+    updates = getattr(gan.config, "n_critic", 1)  # the critic's steps for one of the generator
+
+    def step() -> None:
+        for _ in range(updates):
+            losses = gan.step(batch)
+        float(next(iter(losses.values())))  # as a progress bar would
+
+    return step
+
+
+def torch_step(workload: str, threads: int, layout: str) -> Any:
+    """A function that takes the same step in PyTorch."""
+    import torch
+
+    from benchmarks.torch_steps import step_of
+
+    torch.set_num_threads(threads)
+    model, overrides, _ = WORKLOADS[workload]
+    gan = models.create(model, **overrides)
+    memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    return step_of(torch, gan, batch_for(gan.config), memory_format)
+
+
+if __name__ == "__main__":
+    sys.exit(one_line_errors(lambda: main(sys.argv[1:])))
