@@ -36,6 +36,12 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "lsgan": ("--data", "mnist", "--n_epochs", "3"),
     "wgan": ("--data", "mnist", "--n_epochs", "60"),
     "wgan_gp": ("--data", "mnist", "--n_epochs", "10"),
+    "ebgan": ("--data", "mnist", "--n_epochs", "5"),
+    "vae": ("--data", "mnist"),
+    "pix2pix": (
+        *("--data", "mnist-edges", "--img_size", "32", "--channels", "1", "--batch_size", "16"),
+        *("--ngf", "16", "--ndf", "16", "--n_epochs", "1", "--n_epochs_decay", "1"),
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minigan.data.dataset import Dataset
+from minigan.data.derived_pairs import edges, inverted
 from minigan.data.mnist_like import FASHION_MNIST, MNIST, IdxSet, embedded, load_idx_set
 from minigan.errors import ConfigError
 
@@ -23,11 +24,24 @@ def _sample(which: IdxSet) -> Opener:
     return lambda train, _data_dir, img_size, channels: embedded(which, train, img_size, channels)
 
 
+def _pairs(which: IdxSet, kind: str, make: Callable[[Dataset, str], Dataset]) -> dict[str, Opener]:
+    """The pairs made from the whole set and from its embedded sample."""
+
+    def opener(name: str, source: Opener) -> Opener:
+        return lambda *how: make(source(*how), name)
+
+    sources = {which.name: _full(which), which.sample: _sample(which)}
+    return {f"{name}-{kind}": opener(f"{name}-{kind}", source) for name, source in sources.items()}
+
+
 _OPENERS: dict[str, Opener] = {
     MNIST.name: _full(MNIST),
     FASHION_MNIST.name: _full(FASHION_MNIST),
     MNIST.sample: _sample(MNIST),
     FASHION_MNIST.sample: _sample(FASHION_MNIST),
+    **_pairs(MNIST, "edges", edges),
+    **_pairs(MNIST, "inverted", inverted),
+    **_pairs(FASHION_MNIST, "edges", edges),
 }
 
 

@@ -18,6 +18,9 @@ _CLASSES = {
     "lsgan": "LSGAN",
     "wgan": "WGAN",
     "wgan_gp": "WGANGP",
+    "ebgan": "EBGAN",
+    "vae": "VAE",
+    "pix2pix": "Pix2Pix",
 }
 
 
