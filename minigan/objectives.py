@@ -148,16 +148,22 @@ def dragan_penalty(critic: Critic, real: Tensor) -> Tensor:
     return _distance_of_norm_from_one(_squared_norms(critic, data + 0.5 * spread * noise * share))
 
 
-def penalty(kind: str, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-    """The penalty called `kind`. Raises ConfigError for a name that is none."""
+def penalty(
+    kind: str, critic: Critic, real: Tensor, fake: Tensor, critic_of_fakes: Critic | None = None
+) -> Tensor:
+    """The penalty called `kind`. Raises ConfigError for a name that is none.
+
+    critic_of_fakes: how D sees the generated images, where they have other labels than the data.
+    """
+    of_fakes = critic_of_fakes or critic
     if kind == "wgan-gp":
         return gradient_penalty(critic, real, fake)
     if kind == "r1":
         return r1_penalty(critic, real)
     if kind == "r2":
-        return r2_penalty(critic, fake)
+        return r2_penalty(of_fakes, fake)
     if kind == "r1+r2":
-        return r1_penalty(critic, real) + r2_penalty(critic, fake)
+        return r1_penalty(critic, real) + r2_penalty(of_fakes, fake)
     if kind == "dragan":
         return dragan_penalty(critic, real)
     raise ConfigError(f"unknown penalty {kind!r}: use wgan-gp, r1, r2, r1+r2 or dragan")

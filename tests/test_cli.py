@@ -100,7 +100,7 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path):
 
 def test_the_example_is_the_command_and_resumes_bit_for_bit(tmp_path):
     """ACGAN on the embedded digits: 3 steps by the example = 1 by the command, then 2 resumed."""
-    small = ["--data", "mnist-embedded", "--batch_size", 4, "--img_size", 16, "--ema", 0.9]
+    small = ["--data", "mnist-embedded", "--batch_size", 4, "--img_size", 32, "--ema", 0.9]
     example = ROOT / "examples" / "acgan_mnist.py"
     flags = [*small, "--sample_interval", 3, "--max_steps"]
     whole = in_a_process(example, *flags, 3, "--run_dir", "whole", cwd=tmp_path, PYTHONHASHSEED="1")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-SMALL = ["--data", "mnist-embedded", "--batch_size", "8", "--img_size", "16"]
+SMALL = ["--data", "mnist-embedded", "--batch_size", "8", "--img_size", "32"]
 SMALL += ["--sample_interval", "5", "--seed", "3"]
 
 

@@ -28,7 +28,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, extra in (
         ("gan", []),
-        ("acgan", ["--img_size", "16", "--batch_size", "8"]),
+        ("acgan", ["--batch_size", "8"]),
     ):
         assert main(["train", name, *FLAGS, *extra, "--run_dir", str(folder / name)]) == 0
     return folder

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minigan.data.key import Key
 from minigan.data.transforms import grayscale, normalise, resize
 from minigan.errors import ConfigError, DataError
 
-Batch = tuple[np.ndarray, np.ndarray]
+# Images and labels (None without classes), or two sets of images.
+Batch = tuple[np.ndarray, Any]
 
 # Resized images are kept up to this size; above it they are made anew for each batch.
 _CACHE_BYTES = 1 << 30
@@ -36,11 +38,15 @@ class Dataset:
         """indices int [N] -> (images float32 [N,C,H,W] in [-1, 1], labels int64 [N])."""
         raise NotImplementedError
 
+    def training_batch(self, indices: np.ndarray, key: Key) -> Batch:
+        """`batch` with the augmentation that `key` decides: what a shuffling DataLoader takes."""
+        return self.batch(indices)
+
     def __getitem__(self, index: Any) -> Batch:
         indices = np.arange(len(self))[index]
         if indices.ndim == 0:
             images, labels = self.batch(indices[None])
-            return images[0], labels[0]
+            return images[0], None if labels is None else labels[0]
         return self.batch(indices)
 
     def __repr__(self) -> str:
@@ -125,6 +131,9 @@ class Subset(Dataset):
 
     def batch(self, indices: np.ndarray) -> Batch:
         return self.dataset.batch(self.indices[np.asarray(indices)])
+
+    def training_batch(self, indices: np.ndarray, key: Key) -> Batch:
+        return self.dataset.training_batch(self.indices[np.asarray(indices)], key)
 
 
 def _as_planes(images: np.ndarray) -> np.ndarray:

@@ -10,11 +10,12 @@ import numpy as np
 
 from minigan.backends.reference import philox
 from minigan.data.dataset import Batch, Dataset
+from minigan.data.key import batch_key
 from minigan.data.prefetch import prefetched
 from minigan.errors import CheckpointError, ConfigError, DataError
 
 # Shuffles read Philox blocks from 2**62 + epoch * 2**40 on: far from a Generator of the same seed,
-# which counts up from 0, and 2**40 blocks an epoch are never used up.
+# which counts up from 0, and 2**40 blocks an epoch are never used up. Above lie those of key.py.
 _STREAM = 1 << 62
 _EPOCH_SHIFT = 40
 
@@ -28,6 +29,9 @@ def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 
 class DataLoader:
     """Batches of a data set, prepared `prefetch` ahead by a thread (0: in this thread).
+
+    With `shuffle` they are for training: the data set may augment them, as a function of (seed,
+    epoch, position) like the order.
 
     Iterating yields the batches that are left of the current epoch, then moves to the next epoch;
     after a `break` the next loop goes on with the batch that follows. `epoch` and `position` (the
@@ -88,7 +92,12 @@ class DataLoader:
         n = len(self.dataset)
         order = permutation(self.seed, epoch, n) if self.shuffle else np.arange(n)
         for number in range(start, len(self)):
-            yield self.dataset.batch(order[number * self.batch_size :][: self.batch_size])
+            first = number * self.batch_size
+            indices = order[first : first + self.batch_size]
+            if self.shuffle:
+                yield self.dataset.training_batch(indices, batch_key(self.seed, epoch, first))
+            else:
+                yield self.dataset.batch(indices)
 
     def state_dict(self) -> dict[str, int]:
         """{"epoch", "position"}."""

@@ -3,51 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from minigan.data.dataset import Dataset
-from minigan.data.derived_pairs import edges, inverted
+from minigan.data import derived_pairs
+from minigan.data.dataset import ArrayDataset, Dataset
+from minigan.data.image_folder import ImageFolder
 from minigan.data.mnist_like import FASHION_MNIST, MNIST, IdxSet, embedded, load_idx_set
+from minigan.data.pairs import AlignedFolder, Direction, UnalignedFolder
+from minigan.data.stacked import StackedDigits
 from minigan.errors import ConfigError
 
-# (train, data_dir, img_size, channels) -> Dataset
-Opener = Callable[[bool, str | Path | None, int | None, int | None], Dataset]
+Kind = Literal["images", "pairs"]
 
 
-def _full(which: IdxSet) -> Opener:
-    return lambda train, data_dir, img_size, channels: load_idx_set(
-        which, train, data_dir, img_size, channels, may_download=True
+@dataclass(frozen=True)
+class _Request:
+    """The arguments of `load`, after the name."""
+
+    train: bool
+    data_dir: str | Path | None
+    img_size: int | None
+    channels: int | None
+    load_size: int | None
+    flip: bool
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class _Entry:
+    kind: Kind
+    open: Callable[[_Request], Dataset]
+    frames: bool = False  # takes load_size and flip
+
+
+def _mnist_like(which: IdxSet, sample: bool, wanted: _Request, channels: int | None) -> Any:
+    if sample:
+        return embedded(which, wanted.train, wanted.img_size, channels)
+    return load_idx_set(
+        which, wanted.train, wanted.data_dir, wanted.img_size, channels, may_download=True
     )
 
 
-def _sample(which: IdxSet) -> Opener:
-    return lambda train, _data_dir, img_size, channels: embedded(which, train, img_size, channels)
+def _images(which: IdxSet, sample: bool) -> _Entry:
+    return _Entry("images", lambda wanted: _mnist_like(which, sample, wanted, wanted.channels))
 
 
-def _pairs(which: IdxSet, kind: str, make: Callable[[Dataset, str], Dataset]) -> dict[str, Opener]:
-    """The pairs made from the whole set and from its embedded sample."""
+def _derived(
+    which: IdxSet,
+    sample: bool,
+    name: str,
+    make: Callable[[ArrayDataset, str, Direction], Dataset],
+    channels: int | None = None,
+) -> _Entry:
+    """Pairs made from a whole set or its sample; `channels` by default."""
 
-    def opener(name: str, source: Opener) -> Opener:
-        return lambda *how: make(source(*how), name)
+    def opened(wanted: _Request) -> Dataset:
+        taken = channels if wanted.channels is None else wanted.channels
+        return make(_mnist_like(which, sample, wanted, taken), name, wanted.direction)
 
-    sources = {which.name: _full(which), which.sample: _sample(which)}
-    return {f"{name}-{kind}": opener(f"{name}-{kind}", source) for name, source in sources.items()}
+    return _Entry("pairs", opened)
 
 
-_OPENERS: dict[str, Opener] = {
-    MNIST.name: _full(MNIST),
-    FASHION_MNIST.name: _full(FASHION_MNIST),
-    MNIST.sample: _sample(MNIST),
-    FASHION_MNIST.sample: _sample(FASHION_MNIST),
-    **_pairs(MNIST, "edges", edges),
-    **_pairs(MNIST, "inverted", inverted),
-    **_pairs(FASHION_MNIST, "edges", edges),
-}
+def _stacked(sample: bool) -> _Entry:
+    def opened(wanted: _Request) -> Dataset:
+        digits = _mnist_like(MNIST, sample, wanted, 1)
+        return StackedDigits(digits, f"stacked-{digits.name}", wanted.channels)
+
+    return _Entry("images", opened)
+
+
+def _folder(name: str, kind: Kind, make: Callable[..., Dataset]) -> _Entry:
+    def opened(wanted: _Request) -> Dataset:
+        if wanted.data_dir is None:
+            raise ConfigError(f"data set {name!r} is a folder of yours: name it with --data_dir")
+        how: dict[str, Any] = {"load_size": wanted.load_size, "flip": wanted.flip}
+        if kind == "pairs":
+            how["direction"] = wanted.direction
+        return make(wanted.data_dir, wanted.train, wanted.img_size, wanted.channels, **how)
+
+    return _Entry(kind, opened, frames=True)
+
+
+def _entries() -> dict[str, _Entry]:
+    edges, clothes = derived_pairs.edges, derived_pairs.fashion_edges
+    entries = {}
+    for sample in (False, True):
+        mnist, fashion = (s.sample if sample else s.name for s in (MNIST, FASHION_MNIST))
+        suffix = "-embedded" if sample else ""
+        boots = f"sneakers-boots{suffix}"
+        entries |= {mnist: _images(MNIST, sample), fashion: _images(FASHION_MNIST, sample)}
+        entries[f"stacked-mnist{suffix}"] = _stacked(sample)
+        for which, name, make, channels in (
+            (MNIST, f"{mnist}-edges", edges, None),
+            (FASHION_MNIST, f"{fashion}-edges", clothes, None),
+            (MNIST, f"{mnist}-inverted", derived_pairs.inverted, None),
+            (MNIST, f"{mnist}-coloured", derived_pairs.coloured, 3),
+            (FASHION_MNIST, boots, derived_pairs.sneakers_boots, None),
+        ):
+            entries[name] = _derived(which, sample, name, make, channels)
+    entries["folder"] = _folder("folder", "images", ImageFolder)
+    entries["aligned"] = _folder("aligned", "pairs", AlignedFolder)
+    entries["unaligned"] = _folder("unaligned", "pairs", UnalignedFolder)
+    return entries
+
+
+_ENTRIES = _entries()
 
 
 def names() -> list[str]:
     """The names that `load` knows."""
-    return list(_OPENERS)
+    return list(_ENTRIES)
+
+
+def kind(name: str) -> Kind:
+    """ "images" (a batch is images and labels) or "pairs" (a and b). Raises as `load` does."""
+    return _entry(name).kind
 
 
 def load(
@@ -56,9 +128,36 @@ def load(
     data_dir: str | Path | None = None,
     img_size: int | None = None,
     channels: int | None = None,
+    *,
+    load_size: int | None = None,
+    flip: bool = False,
+    direction: Direction = "AtoB",
 ) -> Dataset:
-    """The data set called `name` ("-" or "_"). Raises ConfigError for a name it does not know."""
-    opener = _OPENERS.get(name.lower().replace("_", "-"))
-    if opener is None:
+    """The data set called `name` ("-" or "_"). Raises ConfigError for a name it does not know.
+
+    `load_size` and `flip` are for folders of images, `direction` ("AtoB" or "BtoA") for pairs;
+    ConfigError for a set that cannot use them, DataError for files that cannot be used.
+    """
+    entry = _entry(name)
+    for option, given in (("load_size", load_size is not None), ("flip", flip)):
+        if given and not entry.frames:
+            raise ConfigError(
+                f"{option} is for folders of images ({', '.join(_folders())}), and {name!r} is "
+                f"none: leave --{option} out"
+            )
+    if direction != "AtoB" and entry.kind == "images":
+        raise ConfigError(
+            f"direction is {direction!r}, but {name!r} has no pairs: leave --direction out"
+        )
+    return entry.open(_Request(train, data_dir, img_size, channels, load_size, flip, direction))
+
+
+def _folders() -> list[str]:
+    return [name for name, entry in _ENTRIES.items() if entry.frames]
+
+
+def _entry(name: str) -> _Entry:
+    entry = _ENTRIES.get(name.lower().replace("_", "-"))
+    if entry is None:
         raise ConfigError(f"unknown data set {name!r}: use one of {', '.join(names())}")
-    return opener(train, data_dir, img_size, channels)
+    return entry

@@ -29,7 +29,7 @@ from minigan.models.config import (
     WithAdversary,
     WithClasses,
     WithLatent,
-    multiple_of,
+    fits_upsample_trunk,
     positive,
     share,
 )
@@ -50,7 +50,7 @@ class Config(WithAdversary, WithClasses, WithAdam, WithLatent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple_of(self, 16, "the discriminator halves the image four times")
+        fits_upsample_trunk(self)
         positive(self, "bn_eps")
         share(self, "dropout")
 

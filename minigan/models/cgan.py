@@ -134,7 +134,11 @@ class CGAN(base.Model):
         d_loss = 0.5 * (self.loss.real(real_logits) + self.loss.fake(fake_logits))
         if self.config.penalty != "none":
             held_down = penalty(
-                self.config.penalty, lambda x: self.discriminator(x, labels), images, fakes
+                self.config.penalty,
+                lambda x: self.discriminator(x, labels),
+                images,
+                fakes,
+                lambda x: self.discriminator(x, asked),
             )
             d_loss = d_loss + self.config.penalty_weight * held_down
         d_loss.backward()

@@ -131,3 +131,17 @@ def multiple_of(config: Config, divisor: int, because: str) -> None:
             f"img_size is {config.img_size}: {because}, so use a multiple of {divisor} "
             f"({sizes}, ...)"
         )
+
+
+def fits_upsample_trunk(config: Config) -> None:
+    """Raise ConfigError unless img_size suits the networks of the upsampling kind.
+
+    At 16 the discriminator's last BatchNorm would see maps of 1x1 before a linear layer: the mean
+    logit of a batch were a constant, whatever the images, and so its gradient 0.
+    """
+    multiple_of(config, 16, "the discriminator halves the image four times")
+    if config.img_size < 32:
+        raise ConfigError(
+            f"img_size is {config.img_size}: this discriminator leaves 1x1 of it, on which its "
+            "BatchNorm tells no batch from another; use 32, 48, 64, ..."
+        )

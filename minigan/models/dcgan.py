@@ -5,7 +5,8 @@ small image of many channels and doubles its size until it is done, the discrimi
 image again. Three pairs of them are in use, and `trunk` chooses one:
 
     infogan    28x28: the networks of the InfoGAN paper, on which many MNIST results were measured
-    upsample   multiples of 16: nearest upsampling and 3x3 convolutions, which leave no checkerboard
+    upsample   multiples of 16 from 32 on: nearest upsampling and 3x3 convolutions, which leave no
+               checkerboard
     strided    16, 32, 64, 128, ...: the paper's own, transposed 4x4 convolutions of stride 2
 
 `auto` takes infogan at 28, strided from 64 on where the size fits, upsample otherwise.
@@ -19,7 +20,15 @@ from typing import Literal
 
 from minigan import nn
 from minigan.errors import ConfigError
-from minigan.models.config import WithAdam, WithAdversary, WithLatent, multiple_of, positive, share
+from minigan.models.config import (
+    WithAdam,
+    WithAdversary,
+    WithLatent,
+    fits_upsample_trunk,
+    multiple_of,
+    positive,
+    share,
+)
 from minigan.models.gan import GAN
 from minigan.models.init import dcgan_init_
 from minigan.tensor import Tensor
@@ -45,7 +54,7 @@ class Config(WithAdversary, WithAdam, WithLatent):
         if self.chosen_trunk == "infogan":
             multiple_of(self, 4, "this discriminator halves the image twice")
         elif self.chosen_trunk == "upsample":
-            multiple_of(self, 16, "this discriminator halves the image four times")
+            fits_upsample_trunk(self)
         elif self.img_size < 16 or self.img_size & (self.img_size - 1):
             raise ConfigError(
                 f"img_size is {self.img_size}: strided networks double from 4x4, so use a power "

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from minigan import nn
-from minigan.models.config import WithAdam, WithAdversary, WithLatent, multiple_of, positive, share
+from minigan.models.config import (
+    WithAdam,
+    WithAdversary,
+    WithLatent,
+    fits_upsample_trunk,
+    positive,
+    share,
+)
 from minigan.models.dcgan import UpsampleBody, UpsampleGenerator
 from minigan.models.gan import GAN
 from minigan.models.init import dcgan_init_
@@ -34,7 +41,7 @@ class Config(WithAdversary, WithAdam, WithLatent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple_of(self, 16, "the discriminator halves the image four times")
+        fits_upsample_trunk(self)
         positive(self, "bn_eps")
         share(self, "dropout")
 

@@ -74,7 +74,7 @@ def test_each_row_of_a_picture_is_a_path_of_its_own():
     assert labels.tolist() == np.repeat([0, 1, 2, 0, 1], 7).tolist()  # one class a row
 
 
-@pytest.mark.parametrize("name, size", [("gan", 8), ("acgan", 16)])
+@pytest.mark.parametrize("name, size", [("gan", 8), ("acgan", 32)])
 def test_a_models_interpolation_is_fixed_by_its_seed_and_disturbs_nothing(name, size):
     gan = models.create(name, img_size=size, seed=1)
     before, outer = gan.state_dict(), mg.random.get_state()
@@ -97,7 +97,7 @@ def test_neighbours_on_the_way_look_alike():
 
 
 def test_the_latent_vectors_are_the_models_own_kind():
-    """A model may draw other than from a Gaussian: its draw_latent decides, on the seed's source."""
+    """A model may draw from no Gaussian: its draw_latent decides, with the seed's source."""
     gan = models.create("gan", img_size=8, seed=1)
     seen = []
     original = gan.draw_latent
