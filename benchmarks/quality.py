@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import facts
-from benchmarks.quality_report import write_report
+from benchmarks.quality_report import PAGE, write_report
 from minigan import models
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
 from minigan.training.options import parse_flags
 
 RESULTS = Path(__file__).parent / "results"
+PICTURES = PAGE.parent / "pictures"  # shown by docs/variants.md
 
 # What is trained on, and for how long: what two CPU cores can do in minutes to an hour each.
 PROTOCOLS: dict[str, tuple[str, ...]] = {
@@ -87,6 +88,9 @@ def _measure(name: str, seed: int, options: Options) -> None:
     common = [] if options.data_dir is None else ["--data_dir", str(options.data_dir)]
     minutes = _train(name, run, [*flags, *common]) / 60
     _minigan("evaluate", str(run), "--n", str(options.n), *common)
+    if seed == options.seeds[0]:
+        PICTURES.mkdir(exist_ok=True)
+        _minigan("sample", str(run), "--out", str(PICTURES / f"{name}.png"))
     evaluation = json.loads((run / "evaluation.json").read_text())
     result = {
         "kind": "quality",

@@ -67,13 +67,14 @@ def test_a_training_is_resumed_judged_and_its_time_added_up(tmp_path, monkeypatc
 
     monkeypatch.setattr(quality, "_minigan", minigan)
     monkeypatch.setattr(quality, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(quality, "PICTURES", tmp_path / "pictures")
     monkeypatch.setattr(quality, "write_report", lambda folder: "")
     args = ["--models", "gan", "--seeds", "4", "--runs", str(tmp_path / "runs"), "--data_dir", "D"]
     with pytest.raises(KeyboardInterrupt):
         quality.main(args)
     spent = float((tmp_path / "runs" / "gan-seed4" / "training_seconds.json").read_text())
     assert quality.main(args) == 0
-    assert [call[0] for call in calls] == ["train", "train", "evaluate"]
+    assert [call[0] for call in calls] == ["train", "train", "evaluate", "sample"]
     assert "--resume" not in calls[0] and "--resume" in calls[1]
     assert float((tmp_path / "runs" / "gan-seed4" / "training_seconds.json").read_text()) > spent
     written = json.loads((tmp_path / "results" / "quality-gan-seed4-cpu.json").read_text())
