@@ -257,11 +257,11 @@ def _translation(gan: Any, test: Any, options: EvaluateOptions) -> Figures:
     figures = {
         "L1 to the target (pixels in 0..1)": Figure(metrics.mean_l1(made, b), "lower"),
         "SSIM to the target": Figure(metrics.ssim(made, b), "higher"),
-        **_kept("A to B", made, b, labels, test),
+        **_kept("A to B", made, b, labels, test, "b"),
     }
     if "generator_b" in gan.networks:
         back = gan.translate(b, direction="BtoA", seed=options.seed)
-        figures |= _kept("B to A", back, a, labels, None)
+        figures |= _kept("B to A", back, a, labels, test, "a")
         cycles = (
             ("A to B to A", gan.translate(made, direction="BtoA", seed=options.seed), a),
             ("B to A to B", gan.translate(back, direction="AtoB", seed=options.seed), b),
@@ -272,15 +272,11 @@ def _translation(gan: Any, test: Any, options: EvaluateOptions) -> Figures:
 
 
 def _kept(
-    direction: str, made: np.ndarray, target: np.ndarray, labels: np.ndarray, test: Any
+    direction: str, made: np.ndarray, target: np.ndarray, labels: np.ndarray, test: Any, domain: str
 ) -> Figures:
-    """Whether the digit survives the translation, read as the data says that it is to be read."""
-
-    def digits(images: np.ndarray) -> np.ndarray:
-        return images if test is None else test.as_digits(images)
-
-    value = metrics.accuracy(digits(made), labels)
-    floor = metrics.accuracy(digits(target), labels)
+    """Whether the digit survives the translation into a domain, colours and negatives undone."""
+    value = metrics.accuracy(test.as_digits(made, domain), labels)
+    floor = metrics.accuracy(test.as_digits(target, domain), labels)
     return {f"digit kept, {direction}": Figure(value, "higher", None, floor)}
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_GREY_MODES = ("1", "L", "LA", "La")
-_COLOUR_MODES = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr")
+_GREY_MODES = ("1", "L", "LA")
+_COLOUR_MODES = ("RGB", "RGBA", "P", "CMYK")
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 are turns by a quarter
 _REMEDY = "replace it or move it out of the folder"
 
@@ -78,7 +78,7 @@ def decode(path: Path, channels: int, use: Callable[[Image.Image], Image.Image])
     with _opened(path) as image:
         if _orientation(image) > 1:
             image = ImageOps.exif_transpose(image)
-        if image.mode in ("P", "PA"):
+        if image.mode == "P":
             image = image.convert("RGBA")  # a palette may hold transparency in several ways
         return use(image.convert("L" if channels == 1 else "RGB"))
 

@@ -90,6 +90,11 @@ def split_folder(root: Path, train: bool) -> Path:
             return root / "train"
         if there:
             raise DataError(f"{root}: has {there[0]}/ but no train/; put training images there")
+        if (root / "trainA").is_dir():  # else trainA and testA would be taken for two classes
+            raise DataError(
+                f"{root}: has trainA/, so it is read by --data unaligned; for the images of one "
+                f"domain alone, use --data folder with a copy of them"
+            )
         return root
     for split in ("test", "val"):
         if split in there:

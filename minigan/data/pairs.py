@@ -59,7 +59,8 @@ class PairDataset(Dataset):
 
 
 class AlignedFolder(PairDataset):
-    """Files with A in the left half and B in the right, in root/train and root/test (or val).
+    """Files with A in the left half and B in the right, in root/train and root/test (or val), or
+    in `root` itself for training.
 
     Both halves are resized, cropped and mirrored alike (options as for `ImageFolder`).
     Raises DataError naming the file or folder, here or in `batch`.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from minigan.data import derived_pairs
 from minigan.data.dataset import ArrayDataset, Dataset
+from minigan.data.derived_pairs import coloured, edges, fashion_edges, inverted, sneakers_boots
 from minigan.data.image_folder import ImageFolder
 from minigan.data.mnist_like import FASHION_MNIST, MNIST, IdxSet, embedded, load_idx_set
 from minigan.data.pairs import AlignedFolder, Direction, UnalignedFolder
@@ -38,7 +38,7 @@ class _Entry:
     frames: bool = False  # takes load_size and flip
 
 
-def _mnist_like(which: IdxSet, sample: bool, wanted: _Request, channels: int | None) -> Any:
+def _open(which: IdxSet, sample: bool, wanted: _Request, channels: int | None) -> ArrayDataset:
     if sample:
         return embedded(which, wanted.train, wanted.img_size, channels)
     return load_idx_set(
@@ -46,35 +46,39 @@ def _mnist_like(which: IdxSet, sample: bool, wanted: _Request, channels: int | N
     )
 
 
-def _images(which: IdxSet, sample: bool) -> _Entry:
-    return _Entry("images", lambda wanted: _mnist_like(which, sample, wanted, wanted.channels))
+def _single(which: IdxSet, sample: bool) -> dict[str, _Entry]:
+    """The whole set, or the sample inside the package."""
+    name = which.sample if sample else which.name
+    return {name: _Entry("images", lambda wanted: _open(which, sample, wanted, wanted.channels))}
 
 
-def _derived(
+def _stacked(sample: bool) -> dict[str, _Entry]:
+    def opened(wanted: _Request) -> Dataset:
+        digits = _open(MNIST, sample, wanted, 1)
+        return StackedDigits(digits, f"stacked-{digits.name}", wanted.channels)
+
+    return {f"stacked-{MNIST.sample if sample else MNIST.name}": _Entry("images", opened)}
+
+
+def _pairs(
     which: IdxSet,
     sample: bool,
     name: str,
     make: Callable[[ArrayDataset, str, Direction], Dataset],
     channels: int | None = None,
-) -> _Entry:
-    """Pairs made from a whole set or its sample; `channels` by default."""
+) -> dict[str, _Entry]:
+    """Pairs made of the whole set or its sample, whose name takes the place of "{}" in `name`.
+    `channels` is the default."""
+    name = name.format(which.sample if sample else which.name)
 
     def opened(wanted: _Request) -> Dataset:
         taken = channels if wanted.channels is None else wanted.channels
-        return make(_mnist_like(which, sample, wanted, taken), name, wanted.direction)
+        return make(_open(which, sample, wanted, taken), name, wanted.direction)
 
-    return _Entry("pairs", opened)
-
-
-def _stacked(sample: bool) -> _Entry:
-    def opened(wanted: _Request) -> Dataset:
-        digits = _mnist_like(MNIST, sample, wanted, 1)
-        return StackedDigits(digits, f"stacked-{digits.name}", wanted.channels)
-
-    return _Entry("images", opened)
+    return {name: _Entry("pairs", opened)}
 
 
-def _folder(name: str, kind: Kind, make: Callable[..., Dataset]) -> _Entry:
+def _folder(name: str, kind: Kind, make: Callable[..., Dataset]) -> dict[str, _Entry]:
     def opened(wanted: _Request) -> Dataset:
         if wanted.data_dir is None:
             raise ConfigError(f"data set {name!r} is a folder of yours: name it with --data_dir")
@@ -83,33 +87,31 @@ def _folder(name: str, kind: Kind, make: Callable[..., Dataset]) -> _Entry:
             how["direction"] = wanted.direction
         return make(wanted.data_dir, wanted.train, wanted.img_size, wanted.channels, **how)
 
-    return _Entry(kind, opened, frames=True)
+    return {name: _Entry(kind, opened, frames=True)}
 
 
-def _entries() -> dict[str, _Entry]:
-    edges, clothes = derived_pairs.edges, derived_pairs.fashion_edges
-    entries = {}
-    for sample in (False, True):
-        mnist, fashion = (s.sample if sample else s.name for s in (MNIST, FASHION_MNIST))
-        suffix = "-embedded" if sample else ""
-        boots = f"sneakers-boots{suffix}"
-        entries |= {mnist: _images(MNIST, sample), fashion: _images(FASHION_MNIST, sample)}
-        entries[f"stacked-mnist{suffix}"] = _stacked(sample)
-        for which, name, make, channels in (
-            (MNIST, f"{mnist}-edges", edges, None),
-            (FASHION_MNIST, f"{fashion}-edges", clothes, None),
-            (MNIST, f"{mnist}-inverted", derived_pairs.inverted, None),
-            (MNIST, f"{mnist}-coloured", derived_pairs.coloured, 3),
-            (FASHION_MNIST, boots, derived_pairs.sneakers_boots, None),
-        ):
-            entries[name] = _derived(which, sample, name, make, channels)
-    entries["folder"] = _folder("folder", "images", ImageFolder)
-    entries["aligned"] = _folder("aligned", "pairs", AlignedFolder)
-    entries["unaligned"] = _folder("unaligned", "pairs", UnalignedFolder)
-    return entries
-
-
-_ENTRIES = _entries()
+_ENTRIES: dict[str, _Entry] = {
+    **_single(MNIST, sample=False),
+    **_single(FASHION_MNIST, sample=False),
+    **_single(MNIST, sample=True),
+    **_single(FASHION_MNIST, sample=True),
+    **_stacked(sample=False),
+    **_stacked(sample=True),
+}
+for _sample in (False, True):
+    _ENTRIES |= {
+        **_pairs(MNIST, _sample, "{}-edges", edges),
+        **_pairs(FASHION_MNIST, _sample, "{}-edges", fashion_edges),
+        **_pairs(MNIST, _sample, "{}-inverted", inverted),
+        **_pairs(MNIST, _sample, "{}-coloured", coloured, channels=3),
+    }
+_ENTRIES |= {
+    **_pairs(FASHION_MNIST, False, "sneakers-boots", sneakers_boots),
+    **_pairs(FASHION_MNIST, True, "sneakers-boots-embedded", sneakers_boots),
+    **_folder("folder", "images", ImageFolder),
+    **_folder("aligned", "pairs", AlignedFolder),
+    **_folder("unaligned", "pairs", UnalignedFolder),
+}
 
 
 def names() -> list[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -38,6 +38,12 @@ class TrainOptions:
     """Data set to train on."""
     data_dir: Annotated[Path | None, optional_flag("DIR", "the user cache, then a download")] = None
     """Folder that holds the data."""
+    load_size: Annotated[int | None, optional_flag("INT", "no resizing")] = None
+    """Folders of images: resize to this before img_size is cut out at random."""
+    flip: bool = False
+    """Folders of images: mirror half of them, chosen at random."""
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """Pairs: which side is the input."""
     run_dir: Annotated[Path | None, optional_flag("DIR", "runs/MODEL-DATA")] = None
     """Folder that the run is written to."""
     max_steps: Annotated[int | None, optional_flag("INT", "no limit below n_epochs")] = None
@@ -56,7 +62,13 @@ class TrainOptions:
     """CPU threads to use."""
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "checkpoint_interval", "keep_checkpoints", "threads"):
+        for name in (
+            "load_size",
+            "max_steps",
+            "checkpoint_interval",
+            "keep_checkpoints",
+            "threads",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}: it must be at least 1")

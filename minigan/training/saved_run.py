@@ -48,7 +48,16 @@ def stored_options(run: RunFolder) -> TrainOptions:
 def open_data(options: TrainOptions, gan: Any, train: bool) -> Dataset:
     """The data that `options` name, in the size of the model's images. Raises MiniganError."""
     config = gan.config
-    return load(options.data, train, options.data_dir, config.img_size, config.channels)
+    return load(
+        options.data,
+        train,
+        options.data_dir,
+        config.img_size,
+        config.channels,
+        load_size=options.load_size,
+        flip=options.flip,
+        direction=options.direction,
+    )
 
 
 def fields(config: Any) -> dict[str, Any]:

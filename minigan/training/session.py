@@ -9,11 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minigan import models
 from minigan.backends import require_cuda
-from minigan.data import DataLoader, Dataset
+from minigan.data import DataLoader, Dataset, kind, names
 from minigan.device import device
 from minigan.errors import CheckpointError, ConfigError
 from minigan.training.loop import Result, total_steps, train
@@ -32,7 +30,7 @@ from minigan.training.tensorboard import require_tensorboard
 
 # What --resume may change: how long to train and how to watch it, not what is trained.
 _CHANGEABLE_CONFIG = ("n_epochs", "sample_interval")
-_FIXED_OPTIONS = ("seed", "data")
+_FIXED_OPTIONS = ("seed", "data", "load_size", "flip", "direction")
 
 
 def train_from_flags(model: str, args: Sequence[str], prog: str) -> Result:
@@ -53,6 +51,7 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
     What can be refused (device, image size, data, run folder) is refused before anything is
     written. Raises MiniganError.
     """
+    _check_kind(models.get(model), options.data)
     target = device(options.device)
     if target.type == "cuda":
         require_cuda(target)
@@ -69,7 +68,6 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
         os.environ["MINIGAN_NUM_THREADS"] = str(options.threads)  # read when the kernels load
     gan = models.create(model, device=options.device, seed=options.seed, **fields(config))
     dataset = open_data(options, gan, train=True)
-    _check_kind(gan, dataset)
     loader = make_loader(gan, dataset, options.seed)
     total = total_steps(config.total_epochs, len(loader), options.max_steps)
     _announce(gan, dataset, options, path)
@@ -113,18 +111,14 @@ def make_loader(gan: Any, dataset: Dataset, seed: int) -> DataLoader:
     return DataLoader(dataset, batch_size, drop_last=drop_last, seed=seed)
 
 
-def _check_kind(gan: Any, dataset: Dataset) -> None:
-    """Raise ConfigError where a model of pairs gets single images, or the reverse."""
-    is_pairs = np.ndim(dataset[:1][1]) == 4
-    if gan.takes_pairs != is_pairs:
-        wanted, given = (
-            ("pairs of images", "single images")
-            if gan.takes_pairs
-            else ("single images", "pairs of images")
-        )
+def _check_kind(gan_class: Any, data: str) -> None:
+    """Raise ConfigError where a model of pairs is given single images, or the reverse."""
+    given, taken = kind(data), "pairs" if gan_class.takes_pairs else "images"
+    if given != taken:
+        sets = ", ".join(name for name in names() if kind(name) == taken)
         raise ConfigError(
-            f"{gan.name} learns from {wanted}, and {dataset.name!r} has {given}: choose another "
-            "--data"
+            f"{gan_class.name} learns from {taken}, and {data!r} holds {given}: use --data with "
+            f"one of {sets}"
         )
 
 

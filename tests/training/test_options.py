@@ -45,7 +45,17 @@ def test_train_options():
                --checkpoint-interval 3 --keep_checkpoints 1 --resume --tensorboard --threads 2"""
     options, _ = parse(*flags.split())
     assert options == TrainOptions(
-        "cuda:1", 5, "x", Path("d"), Path("r"), 9, 3, 1, True, False, True, 2
+        device="cuda:1",
+        seed=5,
+        data="x",
+        data_dir=Path("d"),
+        run_dir=Path("r"),
+        max_steps=9,
+        checkpoint_interval=3,
+        keep_checkpoints=1,
+        resume=True,
+        tensorboard=True,
+        threads=2,
     )
 
 
