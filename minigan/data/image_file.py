@@ -85,7 +85,7 @@ def decode(path: Path, channels: int, use: Callable[[Image.Image], Image.Image])
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with open(path, "rb") as file, Image.open(file) as image:
@@ -97,14 +97,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except DataError:
         raise
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: cannot be read as an image; {_REMEDY}") from None
     # Given damaged bytes, the decoders raise nearly any exception: OSError, SyntaxError,
     # ValueError, struct.error, DecompressionBombError, ...
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = reason.splitlines()[0]
-        if type(error).__name__ == "UnidentifiedImageError":
-            reason = "not an image, or its beginning is damaged"
-        raise DataError(f"{path}: cannot be read ({reason}); {_REMEDY}") from error
+        raise DataError(f"{path}: cannot be read ({reason.splitlines()[0]}); {_REMEDY}") from error
 
 
 def _orientation(image: Image.Image) -> int:

@@ -92,8 +92,8 @@ def split_folder(root: Path, train: bool) -> Path:
             raise DataError(f"{root}: has {there[0]}/ but no train/; put training images there")
         if (root / "trainA").is_dir():  # else trainA and testA would be taken for two classes
             raise DataError(
-                f"{root}: has trainA/, so it is read by --data unaligned; for the images of one "
-                f"domain alone, use --data folder with a copy of them"
+                f"{root}: has trainA/, so it is a set for --data unaligned; to learn one of its "
+                "domains alone, copy that folder to a place of its own"
             )
         return root
     for split in ("test", "val"):

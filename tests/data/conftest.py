@@ -44,3 +44,17 @@ def write_idx(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def write_image(tmp_path: Path) -> Callable[..., Path]:
+    """write_image(pixels, "folder/name.png") saves uint8 [H,W] or [H,W,3] below tmp_path."""
+    from PIL import Image
+
+    def write(pixels: np.ndarray, name: str, **options: object) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(path, **options)
+        return path
+
+    return write

@@ -6,8 +6,9 @@ from scipy import ndimage
 
 from minigan.cli import main
 from minigan.data import ArrayDataset, DataLoader, load
-from minigan.data.derived_pairs import edges, inverted
+from minigan.data.derived_pairs import coloured, edges, inverted, sneakers_boots
 from minigan.data.transforms import sobel_edges
+from minigan.errors import ConfigError
 
 
 def numbered(n, train=True):
@@ -60,6 +61,87 @@ def test_in_the_test_split_b_is_the_answer_to_a():
     assert len(pairs) == 7
     np.testing.assert_array_equal(b, -a)
     np.testing.assert_array_equal(pairs.as_digits(b), a)
+
+
+@pytest.mark.parametrize("make", [inverted, coloured])
+def test_halves_never_meet(make):
+    """No example is in both domains of the training set, whatever the look."""
+    pixels = np.random.default_rng(3).integers(0, 256, (9, 6, 6), dtype=np.uint8)
+    data = ArrayDataset(pixels, np.arange(9), n_classes=10, channels=3)
+    pairs = make(data, "pairs")
+    domain_a, domain_b = pairs[:]
+    grey = np.rint((data[:][0][:, :1] + 1) * 127.5).astype(int)
+
+    def examples(images, domain):
+        digits = np.rint((pairs.as_digits(images, domain) + 1) * 127.5).astype(int)
+        return [int((grey == digit).all((1, 2, 3)).argmax()) for digit in digits]
+
+    of_a, of_b = examples(domain_a, "a"), examples(domain_b, "b")
+    assert of_a == [0, 1, 2, 3, 0] and of_b == [4, 5, 6, 7, 8]
+
+
+def test_coloured_digits_keep_their_hue_and_their_digit():
+    pairs = load("mnist-embedded-coloured", train=False)
+    a, b = pairs[:40]
+    assert a.shape == b.shape == (40, 3, 28, 28) and pairs.channels == 3
+    np.testing.assert_array_equal(a[:, 0], a[:, 2])  # grey
+    np.testing.assert_allclose(pairs.as_digits(b), a[:, :1], atol=1e-6)
+    np.testing.assert_allclose(pairs.as_digits(a, "a"), a[:, :1], atol=1e-6)
+    np.testing.assert_array_equal(pairs.batch(np.array([7, 3]))[1], b[[7, 3]])
+    corners = b[:, :, 0, 0]
+    assert (np.ptp(corners, axis=1) > 0.5).all()  # the ground is coloured
+    assert len(np.unique(corners.round(3), axis=0)) == 40
+    np.testing.assert_array_equal(
+        pairs.labels(np.arange(40)), load("mnist-embedded", False)[:40][1]
+    )
+    with pytest.raises(ConfigError, match="channels is 1: mnist-embedded-coloured is RGB, use 3"):
+        load("mnist-embedded-coloured", channels=1)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_sneakers_and_boots(train):
+    pairs = load("sneakers-boots-embedded", train)
+    whole = load("fashion-embedded", train)
+    sneakers, boots = (whole[whole.labels == each][0] for each in (7, 9))
+    a, b = pairs[:]
+    assert len(a) == len(b) == len(pairs) == max(len(sneakers), len(boots))
+    np.testing.assert_array_equal(a, np.resize(sneakers, a.shape))
+    np.testing.assert_array_equal(b, np.resize(boots, b.shape))
+    assert set(pairs.labels(np.arange(len(pairs)))) == {7}
+    back = sneakers_boots(whole, "back", "BtoA")
+    assert set(back.labels(np.arange(len(back)))) == {9}
+
+
+@pytest.mark.parametrize("name", ["mnist-embedded", "fashion-embedded"])
+@pytest.mark.parametrize("size", [28, 32, 64, 128])
+def test_enlarged_images_have_edges_too(name, size):
+    a, _ = load(f"{name}-edges", img_size=size)[:50]
+    share = (a > 0).mean((1, 2, 3))
+    assert 0.08 < share.mean() < 0.4 and share.min() > 0.01
+
+
+def test_edges_are_edges_of_the_test_split_s_images():
+    train, test = (load("mnist-embedded-edges", train=train) for train in (True, False))
+    assert not {x.tobytes() for x in train[:2000][1]} & {x.tobytes() for x in test[:][1]}
+    assert train.train and not test.train
+
+
+def test_digits_are_read_in_the_direction_of_the_batch():
+    forth, back = (load("mnist-embedded-inverted", False, direction=d) for d in ("AtoB", "BtoA"))
+    a, b = forth[:5]
+    for pairs, first, second in ((forth, a, b), (back, b, a)):
+        mine = pairs[:5]
+        np.testing.assert_array_equal(mine[0], first)
+        np.testing.assert_array_equal(pairs.as_digits(first, "a"), a)
+        np.testing.assert_array_equal(pairs.as_digits(second, "b"), a)
+        np.testing.assert_array_equal(pairs.as_digits(second), a)
+
+
+def test_a_classifier_reads_pairs_of_three_channels():
+    pairs = load("mnist-embedded-inverted", False, channels=3)
+    a, b = pairs[:6]
+    assert a.shape[1] == 3 and pairs.as_digits(b).shape == (6, 1, 28, 28)
+    np.testing.assert_allclose(pairs.as_digits(b), a[:, :1], atol=1e-6)
 
 
 def test_the_loader_resumes_pairs():
