@@ -34,6 +34,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "dcgan": ("--data", "mnist", "--n_epochs", "3"),
     "cgan": ("--data", "mnist", "--n_epochs", "25"),
     "acgan": ("--data", "mnist", "--n_epochs", "10"),
+    "infogan": ("--data", "mnist", "--n_epochs", "8"),
     "lsgan": ("--data", "mnist", "--n_epochs", "3"),
     "wgan": ("--data", "mnist", "--n_epochs", "60"),
     "wgan_gp": ("--data", "mnist", "--n_epochs", "10"),

@@ -15,6 +15,7 @@ _CLASSES = {
     "dcgan": "DCGAN",
     "cgan": "CGAN",
     "acgan": "ACGAN",
+    "infogan": "InfoGAN",
     "lsgan": "LSGAN",
     "wgan": "WGAN",
     "wgan_gp": "WGANGP",
