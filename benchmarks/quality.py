@@ -35,6 +35,10 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "cgan": ("--data", "mnist", "--n_epochs", "25"),
     "acgan": ("--data", "mnist", "--n_epochs", "10"),
     "infogan": ("--data", "mnist", "--n_epochs", "8"),
+    "stackedgan": (
+        *("--data", "mnist", "--n_epochs", "12"),
+        *("--encoder_steps", "1800", "--independent_steps", "3600"),
+    ),
     "lsgan": ("--data", "mnist", "--n_epochs", "3"),
     "wgan": ("--data", "mnist", "--n_epochs", "60"),
     "wgan_gp": ("--data", "mnist", "--n_epochs", "10"),

@@ -16,6 +16,7 @@ _CLASSES = {
     "cgan": "CGAN",
     "acgan": "ACGAN",
     "infogan": "InfoGAN",
+    "stackedgan": "StackedGAN",
     "lsgan": "LSGAN",
     "wgan": "WGAN",
     "wgan_gp": "WGANGP",

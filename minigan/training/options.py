@@ -35,7 +35,9 @@ class TrainOptions:
     seed: int = 0
     """Seed of the weights, the latents and the order of the data."""
     data: str = "mnist"
-    """Data set to train on."""
+    """Data set to train on: mnist, fashion-mnist, stacked-mnist; of pairs mnist-edges,
+    mnist-inverted, mnist-coloured, fashion-mnist-edges, sneakers-boots; of your own in --data_dir
+    folder, aligned, unaligned. mnist-embedded and the like are samples inside the package."""
     data_dir: Annotated[Path | None, optional_flag("DIR", "the user cache, then a download")] = None
     """Folder that holds the data."""
     load_size: Annotated[int | None, optional_flag("INT", "no resizing")] = None

@@ -93,9 +93,15 @@ def make_loader(gan: Any, dataset: Dataset, seed: int) -> DataLoader:
     """Shuffled batches of `gan.config.batch_size`; the last, smaller batch of an epoch is used
     too, unless it is smaller than the model's `min_batch`.
 
-    Raises ConfigError when the data has more classes than the model, or too few images.
+    Raises ConfigError when the data has no labels for a model that needs them, more classes than
+    the model, or too few images.
     """
     n_classes = gan.config.n_classes if gan.needs_labels else None
+    if n_classes is not None and not dataset.n_classes:
+        raise ConfigError(
+            f"{gan.name} needs labels, and {dataset.name!r} has none: use data with labels, such "
+            "as a folder that has one folder of images for each class"
+        )
     if n_classes is not None and dataset.n_classes > n_classes:
         raise ConfigError(
             f"n_classes is {n_classes}, but {dataset.name!r} has labels up to "

@@ -26,7 +26,7 @@ OVERRIDES = {
     "wgan": {"img_size": 8},
     "wgan_gp": {"img_size": 28},
     "infogan": {"img_size": 28},
-    "stackedgan": {"img_size": 28},
+    "stackedgan": {"img_size": 16, "encoder_steps": 1, "independent_steps": 1},
     "ebgan": {"img_size": 16},
     "vae": {"img_size": 28},
     "pix2pix": {"img_size": 32},

@@ -234,6 +234,10 @@ def test_make_loader_refuses_what_cannot_be_trained():
         session.make_loader(FakeGAN(Config(batch_size=1), "cpu", 0), dataset(), 0)
     with pytest.raises(ConfigError, match="has 1 images"):
         session.make_loader(FakeGAN(Config(), "cpu", 0), dataset(1), 0)
+    unlabelled = dataset()
+    unlabelled.n_classes = 0
+    with pytest.raises(ConfigError, match="fake needs labels, and .* has none: use data with"):
+        session.make_loader(FakeGAN(Config(), "cpu", 0), unlabelled, 0)
 
 
 def test_metrics_hold_no_clock(start):

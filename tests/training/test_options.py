@@ -1,10 +1,12 @@
 """The flags of `minigan train`."""
 
+import re
 from pathlib import Path
 
 import pytest
 from fake_gan import Config, FakeGAN
 
+from minigan.data import registry
 from minigan.errors import ConfigError
 from minigan.training.options import TrainOptions, parse_train_flags
 
@@ -109,3 +111,11 @@ def test_help_is_grouped_with_defaults(capsys):
     for part in ("training options", "fake options", "--batch_size INT", "(default: 4)"):
         assert part in text
     assert "runs/MODEL-DATA" in text and "{None}" not in text
+
+
+def test_help_names_the_data_sets(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    shown = re.sub(r"\s+|│", " ", capsys.readouterr().out)
+    words = set(re.findall(r"[a-z-]+", shown))
+    assert {name for name in registry.names() if "embedded" not in name} <= words
