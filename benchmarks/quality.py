@@ -48,6 +48,11 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
         *("--data", "mnist-edges", "--img_size", "32", "--channels", "1", "--batch_size", "16"),
         *("--ngf", "16", "--ndf", "16", "--n_epochs", "1", "--n_epochs_decay", "1"),
     ),
+    "cyclegan": (
+        *("--data", "mnist-inverted", "--img_size", "32", "--channels", "1", "--batch_size", "8"),
+        *("--ngf", "16", "--ndf", "16", "--n_blocks", "3", "--n_layers_D", "2"),
+        *("--n_epochs", "1", "--n_epochs_decay", "0", "--max_steps", "3000"),
+    ),
 }
 
 

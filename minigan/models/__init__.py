@@ -23,6 +23,7 @@ _CLASSES = {
     "ebgan": "EBGAN",
     "vae": "VAE",
     "pix2pix": "Pix2Pix",
+    "cyclegan": "CycleGAN",
 }
 
 

@@ -30,7 +30,7 @@ OVERRIDES = {
     "ebgan": {"img_size": 16},
     "vae": {"img_size": 28},
     "pix2pix": {"img_size": 32},
-    "cyclegan": {"img_size": 16, "n_blocks": 1},
+    "cyclegan": {"img_size": 24, "n_blocks": 1, "pool_size": 3},
 }
 MODELS = models.list()
 WITH_LATENT = [name for name in MODELS if not models.get(name).takes_pairs]
