@@ -172,7 +172,14 @@ def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         ((0, 4), (4, 5)),
         ((2, 0), (0, 3)),
     ]
-    return {"matmul": [(rng.normal(size=a), rng.normal(size=b)) for a, b in shapes]}
+    cases: list[Case] = [(rng.normal(size=a), rng.normal(size=b)) for a, b in shapes]
+    # Several blocks of rows or of columns, in each of the ways that a matrix can be stored.
+    for m, k, n in ((67, 401, 1003), (1003, 401, 67)):
+        a, b = rng.normal(size=(m, k)), rng.normal(size=(k, n))
+        a_t, b_t = rng.normal(size=(k, m)).T, rng.normal(size=(n, k)).T
+        strided = rng.normal(size=(m, 2 * k))[:, ::2]
+        cases += [(a, b), (a_t, b), (a, b_t), (a_t, b_t), (strided, b)]
+    return {"matmul": cases}
 
 
 def _all_cases() -> dict[str, list[Case]]:

@@ -5,6 +5,7 @@ Imported at the first kernel call only, because importing numba takes half a sec
 
 from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cpu.linalg import matmul
+from minigan.backends.cpu.memory import keep_freed_memory
 from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
 from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
 from minigan.backends.cpu.pointwise import (
@@ -63,3 +64,5 @@ __all__ = [
     "upsample_conv2d_weight_grad",
     "upsample_nearest",
 ]
+
+keep_freed_memory()

@@ -2,36 +2,80 @@
 
 NumPy's own BLAS would use threads of its own, which keep spinning on the cores for milliseconds
 after a product while the kernels of this backend want them.
+
+The calls go to the sgemm behind numba's np.dot, which itself takes whole contiguous matrices only:
+blocks of columns, and products into a part of the result, would each cost a copy.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.np.linalg import _BLAS
 
 from minigan.backends import reference
-from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
+from minigan.backends.cpu.threads import MAX_CHUNKS, all_float32, kernel, run
 from minigan.backends.protocol import Array
 
-_SMALLEST = 1 << 21  # multiply-adds that are worth a thread
-_FEWEST_ROWS = 32  # of a block; each block packs the other matrix anew
-_FLAT = 128  # below so many rows, blocks of columns pack less, and the result is small
+_SMALLEST = 1 << 23  # multiply-adds that are worth a thread
+_NARROWEST = 192  # rows or columns of a block; each block packs all of the other matrix anew
+_FLOAT, _PLAIN, _TRANSPOSED = ord("s"), ord("n"), ord("t")
+
+_sgemm = _BLAS().numba_xxgemm(types.float32)
 
 
 @kernel
-def _row_blocks(chunk, chunks, a, b, out):
-    first, end = chunk * a.shape[0] // chunks, (chunk + 1) * a.shape[0] // chunks
-    np.dot(a[first:end], b, out[first:end])
+def _blocks(chunk, chunks, by_columns, a, a_transposed, b, b_transposed, out):
+    """out = a @ b, a part of it. Where a flag is set, a [M,K] or b [K,N] is stored transposed."""
+    m, n = out.shape
+    k = a.shape[0] if a_transposed else a.shape[1]
+    first_row, end_row, first_column, end_column = 0, m, 0, n
+    if by_columns:
+        first_column, end_column = chunk * n // chunks, (chunk + 1) * n // chunks
+    else:
+        first_row, end_row = chunk * m // chunks, (chunk + 1) * m // chunks
+    a_start = first_row if a_transposed else first_row * a.shape[1]
+    b_start = first_column * b.shape[1] if b_transposed else first_column
+    scale = np.array([1.0, 0.0], np.float32)
+    # BLAS counts by columns, and sees each of these row by row: so it computes out^T = b^T a^T.
+    _sgemm(
+        _FLOAT,
+        _TRANSPOSED if b_transposed else _PLAIN,
+        _TRANSPOSED if a_transposed else _PLAIN,
+        end_column - first_column,
+        end_row - first_row,
+        k,
+        scale.ctypes,
+        b.ravel()[b_start:].ctypes,
+        b.shape[1],
+        a.ravel()[a_start:].ctypes,
+        a.shape[1],
+        scale[1:].ctypes,
+        out.ravel()[first_row * n + first_column :].ctypes,
+        n,
+    )
 
 
 def _product(a: Array, b: Array) -> Array:
-    """a @ b by blocks of rows of a; b may be C- or Fortran-contiguous, BLAS reads both."""
-    a = np.ascontiguousarray(a)
-    if not (b.flags.c_contiguous or b.flags.f_contiguous):
-        b = np.ascontiguousarray(b)
-    out = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    chunks = min(chunks_for(a.size * b.shape[1], _SMALLEST), max(1, len(a) // _FEWEST_ROWS))
-    run(_row_blocks, chunks, a, b, out)
+    """a @ b for matrices that are C- or Fortran-contiguous; others are copied."""
+    a, a_transposed = _stored(a)
+    b, b_transposed = _stored(b)
+    m, k = a.shape[::-1] if a_transposed else a.shape
+    n = b.shape[0] if b_transposed else b.shape[1]
+    out = np.empty((m, n), np.float32)
+    # Not by the number of threads: how a sum is rounded must not depend on the machine.
+    chunks = min(MAX_CHUNKS, m * n * k // _SMALLEST, max(m, n) // _NARROWEST)
+    run(_blocks, max(1, chunks), n > m, a, a_transposed, b, b_transposed, out)
     return out
+
+
+def _stored(matrix: Array) -> tuple[Array, bool]:
+    """The matrix or its transpose, whichever is C-contiguous, and whether it is the transpose."""
+    if matrix.flags.c_contiguous:
+        return matrix, False
+    if matrix.flags.f_contiguous:
+        return matrix.T, True
+    return np.ascontiguousarray(matrix), False
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -39,6 +83,4 @@ def matmul(a: Array, b: Array) -> Array:
     plain = a.ndim == b.ndim == 2 and all_float32(a, b) and a.shape[1] == b.shape[0]
     if not plain or 0 in (*a.shape, *b.shape):
         return reference.matmul(a, b)
-    if a.shape[0] < min(b.shape[1], _FLAT) and b.T.flags.c_contiguous:
-        return np.ascontiguousarray(_product(b.T, a.T).T)
     return _product(a, b)
