@@ -34,12 +34,14 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "dcgan": ("--data", "mnist", "--n_epochs", "3"),
     "cgan": ("--data", "mnist", "--n_epochs", "25"),
     "acgan": ("--data", "mnist", "--n_epochs", "10"),
-    "infogan": ("--data", "mnist", "--n_epochs", "8"),
+    "infogan": (
+        *("--data", "mnist", "--n_epochs", "8", "--fix_sigma", "--lambda_continuous", "1"),
+    ),
     "stackedgan": (
         *("--data", "mnist", "--n_epochs", "12"),
         *("--encoder_steps", "1800", "--independent_steps", "3600"),
     ),
-    "lsgan": ("--data", "mnist", "--n_epochs", "3"),
+    "lsgan": ("--data", "mnist", "--n_epochs", "10"),
     "wgan": ("--data", "mnist", "--n_epochs", "60"),
     "wgan_gp": ("--data", "mnist", "--n_epochs", "10"),
     "ebgan": ("--data", "mnist", "--n_epochs", "5"),
