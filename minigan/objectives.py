@@ -120,10 +120,16 @@ def _distance_of_norm_from_one(squared_norms: Tensor) -> Tensor:
     return (((squared_norms + 1e-12) ** 0.5 - 1.0) ** 2).mean()
 
 
+def _one_per_example(examples: Tensor) -> Tensor:
+    """Numbers ~ U(0, 1), one for each of [N, ...], which may be images or features."""
+    ones = (1,) * (examples.ndim - 1)
+    return creation.rand(examples.shape[0], *ones, device=examples.device)
+
+
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """E (||dD/dx^|| - 1)^2 at x^ = e x + (1 - e) G(z), e ~ U(0, 1) per image (Gulrajani et al.
     2017, eq. 3)."""
-    share = creation.rand(real.shape[0], 1, 1, 1, device=real.device)
+    share = _one_per_example(real)
     points = share * real.detach() + (1.0 - share) * fake.detach()
     return _distance_of_norm_from_one(_squared_norms(critic, points))
 
@@ -143,7 +149,7 @@ def dragan_penalty(critic: Critic, real: Tensor) -> Tensor:
     a ~ U(0, 1) per pixel and per image (Kodali et al. 2017, sec. 3.2)."""
     data = real.detach()
     spread = ((data - data.mean()) ** 2).mean() ** 0.5
-    share = creation.rand(real.shape[0], 1, 1, 1, device=real.device)
+    share = _one_per_example(real)
     noise = creation.rand(*real.shape, device=real.device)
     return _distance_of_norm_from_one(_squared_norms(critic, data + 0.5 * spread * noise * share))
 

@@ -290,3 +290,22 @@ def test_every_mode_trains_with_every_penalty(model, size, mode):
             assert np.isfinite(p.detach().numpy()).all(), kind
         results.append(float(losses["d_loss"]))
     assert len(set(results)) == len(results)
+
+
+@pytest.mark.parametrize("kind", ["wgan-gp", "dragan"])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 2, 3, 3)])
+def test_penalties_look_at_one_point_for_each_example_image_or_features(kind, shape):
+    real, fake = mg.zeros(*shape), mg.ones(*shape)
+    real[::2] = 0.5  # some spread, for dragan
+    seen = []
+
+    def critic(points):
+        seen.append(points.detach().numpy())
+        return points.flatten(1).sum(1)
+
+    objectives.penalty(kind, critic, real, fake)
+    (points,) = seen
+    assert points.shape == shape
+    if kind == "wgan-gp":  # on the way from real to fake, as far for all of an example
+        way = ((points - real.numpy()) / (1 - real.numpy())).reshape(4, -1)
+        assert np.ptp(way, axis=1).max() < 1e-6 and len(np.unique(way[:, 0].round(6))) == 4

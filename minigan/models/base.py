@@ -41,6 +41,20 @@ def frozen(module: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """The networks in eval mode and nothing recorded; afterwards as it was."""
+    modes = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for network, training in zip(networks, modes, strict=True):
+            network.train(training)
+
+
 class Model:
     """A GAN, or a model trained like one: networks, optimisers and one training step."""
 
@@ -213,16 +227,8 @@ class Model:
     @contextmanager
     def sampling(self) -> Iterator[None]:
         """Samplers in eval mode and nothing recorded; afterwards as it was."""
-        networks = [self.sampler(name) for name in self.averaged]
-        modes = [network.training for network in networks]
-        for network in networks:
-            network.eval()
-        try:
-            with no_grad():
-                yield
-        finally:
-            for network, training in zip(networks, modes, strict=True):
-                network.train(training)
+        with evaluating(*(self.sampler(name) for name in self.averaged)):
+            yield
 
     def class_labels(self, labels: Any, n: int) -> Tensor:
         """The labels that were asked for, int64 [n]. Raises ConfigError where they do not fit."""

@@ -36,8 +36,7 @@ class Config:
         at_least_one(self, "n_epochs", "batch_size", "img_size", "channels")
         positive(self, "lr")
         share(self, "ema")
-        if self.sample_interval < 0:
-            raise ConfigError(f"sample_interval is {self.sample_interval}: use 0 or more")
+        not_negative(self, "sample_interval")
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,7 @@ class WithPenalty(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.penalty_weight < 0:
-            raise ConfigError(f"penalty_weight is {self.penalty_weight}: use 0 or more")
+        not_negative(self, "penalty_weight")
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,13 @@ def positive(config: Config, *names: str) -> None:
     for name in names:
         if not getattr(config, name) > 0:
             raise ConfigError(f"{name} is {getattr(config, name)}: it must be positive")
+
+
+def not_negative(config: Config, *names: str) -> None:
+    """Raise ConfigError for a field that is below 0, or NaN."""
+    for name in names:
+        if not getattr(config, name) >= 0:
+            raise ConfigError(f"{name} is {getattr(config, name)}: use 0 or more")
 
 
 def share(config: Config, *names: str) -> None:

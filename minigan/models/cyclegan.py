@@ -34,7 +34,7 @@ import numpy as np
 from minigan import cat
 from minigan.errors import CheckpointError, ConfigError
 from minigan.models import base
-from minigan.models.config import WithAdversary, multiple_of
+from minigan.models.config import WithAdversary, multiple_of, not_negative
 from minigan.models.image_pair import (
     ImagePairModel,
     PairConfig,
@@ -76,9 +76,7 @@ class Config(WithAdversary, PairConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("n_blocks", "lambda_A", "lambda_B", "lambda_idt", "pool_size"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: use 0 or more")
+        not_negative(self, "n_blocks", "lambda_A", "lambda_B", "lambda_idt", "pool_size")
         multiple_of(self, 4, "the generators halve the image twice")
         if self.img_size < 8:
             raise ConfigError(

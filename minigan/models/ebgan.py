@@ -25,9 +25,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigan import nn
-from minigan.errors import ConfigError
 from minigan.models import base
-from minigan.models.config import WithAdam, WithLatent, at_least_one, multiple_of, positive
+from minigan.models.config import (
+    WithAdam,
+    WithLatent,
+    at_least_one,
+    multiple_of,
+    not_negative,
+    positive,
+)
 from minigan.models.dcgan import UpsampleGenerator
 from minigan.models.init import dcgan_init_
 from minigan.objectives import margin_fake, pulling_away
@@ -54,8 +60,7 @@ class Config(WithAdam, WithLatent):
         at_least_one(self, "embedding_dim")
         positive(self, "margin", "bn_eps")
         multiple_of(self, 4, "the generator doubles the image twice")
-        if self.lambda_pt < 0:
-            raise ConfigError(f"lambda_pt is {self.lambda_pt}: use 0 or more")
+        not_negative(self, "lambda_pt")
 
 
 class Autoencoder(nn.Module):

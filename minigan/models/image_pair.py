@@ -17,7 +17,7 @@ import numpy as np
 from minigan import nn, random
 from minigan.errors import CheckpointError, ConfigError
 from minigan.models import base
-from minigan.models.config import WithAdam, at_least_one, positive
+from minigan.models.config import WithAdam, at_least_one, not_negative, positive
 from minigan.models.patchgan import Norm, PatchDiscriminator, PixelDiscriminator
 from minigan.optim.lr_scheduler import LambdaLR
 from minigan.tensor import Tensor
@@ -63,8 +63,7 @@ class PairConfig(WithAdam):
         super().__post_init__()
         at_least_one(self, "ngf", "ndf", "n_layers_D")
         positive(self, "init_gain")
-        if self.n_epochs_decay < 0:
-            raise ConfigError(f"n_epochs_decay is {self.n_epochs_decay}: use 0 or more")
+        not_negative(self, "n_epochs_decay")
         smallest = 3 << self.n_layers_D
         if self.netD == "basic" and self.img_size < smallest:
             raise ConfigError(

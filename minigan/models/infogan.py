@@ -29,8 +29,7 @@ everywhere in minigan, in [-1, 1] behind a tanh.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,6 +46,7 @@ from minigan.models.config import (
     WithLatent,
     at_least_one,
     multiple_of,
+    not_negative,
     positive,
     share,
 )
@@ -98,23 +98,23 @@ class Config(WithAdversary, WithClasses, WithAdam, WithLatent):
         positive(self, "lr_g", "bn_eps")
         share(self, "slope")
         multiple_of(self, 4, "this discriminator halves the image twice")
-        for name in ("lambda_categorical", "lambda_continuous"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: use 0 or more")
+        not_negative(self, "lambda_categorical", "lambda_continuous")
 
 
-class Generator(InfoGANGenerator):
+class Generator(nn.Module):
     """Noise and continuous codes [N, latent_dim + code_dim], categories [N] -> images [N, C, H, W]
     in [-1, 1]."""
 
     def __init__(self, config: Config) -> None:
+        super().__init__()
         self.n_classes = config.n_classes
         inputs = config.latent_dim + config.code_dim + config.n_classes
-        super().__init__(inputs, config.img_size, config.channels, config.bn_eps)
+        image = (config.img_size, config.channels, config.bn_eps)
+        self.model = InfoGANGenerator(inputs, *image).model
 
-    def forward(self, latent: Tensor, categories: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, latent: Tensor, categories: Tensor) -> Tensor:
         chosen = F.one_hot(categories, self.n_classes).float()
-        return super().forward(cat([latent, chosen], 1))
+        return self.model(cat([latent, chosen], 1))
 
 
 class Discriminator(nn.Module):
@@ -278,7 +278,7 @@ class InfoGAN(base.Model):
         if len(images) == 0:
             raise DataError(f"{self.name}: there are no images; give at least one")
         categories, means = [], []
-        with _evaluating(self.discriminator, self.recognition):
+        with base.evaluating(self.discriminator, self.recognition):
             for start in range(0, len(images), _EVALUATION_BATCH):
                 batch = self._images(images[start : start + _EVALUATION_BATCH])
                 posterior = self.recognition(self.discriminator(batch)[1])
@@ -324,20 +324,6 @@ class InfoGAN(base.Model):
         path = spherical(ends[:rows], ends[rows:], np.linspace(0.0, 1.0, columns))
         labels = np.repeat(np.arange(rows), columns)
         return self.render(path.reshape(rows * columns, -1), labels), columns
-
-
-@contextmanager
-def _evaluating(*networks: nn.Module) -> Iterator[None]:
-    """The networks in eval mode and nothing recorded; afterwards as it was."""
-    modes = [network.training for network in networks]
-    for network in networks:
-        network.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for network, training in zip(networks, modes, strict=True):
-            network.train(training)
 
 
 def _init_(network: nn.Module) -> None:

@@ -30,7 +30,7 @@ from minigan import cat, nn
 from minigan.autograd import no_grad
 from minigan.errors import ConfigError
 from minigan.models import base
-from minigan.models.config import WithAdversary, multiple_of, share
+from minigan.models.config import WithAdversary, multiple_of, not_negative, share
 from minigan.models.image_pair import (
     ImagePairModel,
     PairConfig,
@@ -68,8 +68,7 @@ class Config(WithAdversary, PairConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         share(self, "dropout")
-        if self.lambda_L1 < 0:
-            raise ConfigError(f"lambda_L1 is {self.lambda_L1}: use 0 or more")
+        not_negative(self, "lambda_L1")
         if self.num_downs and self.num_downs < _FEWEST_DOWNS:
             raise ConfigError(
                 f"num_downs is {self.num_downs}: use 0 (automatic) or at least {_FEWEST_DOWNS}"

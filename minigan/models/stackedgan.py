@@ -45,6 +45,7 @@ from minigan.models.config import (
     WithClasses,
     at_least_one,
     multiple_of,
+    not_negative,
     positive,
 )
 from minigan.nn import functional as F
@@ -88,14 +89,8 @@ class Config(WithAdversary, WithClasses, WithAdam):
         super().__post_init__()
         at_least_one(self, "z1_dim", "z0_dim")
         positive(self, "lr_encoder", "bn_eps")
-        for name in (
-            "encoder_steps",
-            "independent_steps",
-            "lambda_conditional",
-            "lambda_entropy",
-        ):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: use 0 or more")
+        not_negative(self, "encoder_steps", "independent_steps")
+        not_negative(self, "lambda_conditional", "lambda_entropy")
         multiple_of(self, 4, "the generator doubles it twice")
         if self.img_size < 16:
             raise ConfigError(
