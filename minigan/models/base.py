@@ -190,8 +190,13 @@ class Model:
             with no_grad():
                 for mean, p in zip(average.parameters(), live.parameters(), strict=True):
                     mean.mul_(decay).add_(p.detach() * (1.0 - decay))
-                for copied, buffer in zip(average.buffers(), live.buffers(), strict=True):
-                    copied.copy_(buffer)
+                # Running statistics belong to the weights that made them, so they are averaged
+                # too: those of the live network would not normalise the averaged one.
+                for mean, buffer in zip(average.buffers(), live.buffers(), strict=True):
+                    if buffer.is_floating_point():
+                        mean.mul_(decay).add_(buffer * (1.0 - decay))
+                    else:
+                        mean.copy_(buffer)
 
     # --- sampling -------------------------------------------------------------------------------
     def sample(
