@@ -37,9 +37,18 @@ WORKLOADS: dict[str, tuple[str, dict[str, Any], float]] = {
     "dcgan_32": ("dcgan", {"img_size": 32}, 1.5),
     "dcgan_64": ("dcgan", {"img_size": 64}, 1.3),
     "lsgan": ("lsgan", {}, 1.5),
+    "infogan": ("infogan", {}, 1.5),
+    "ebgan": ("ebgan", {}, 1.5),
+    # The last phase, in which all levels learn; in the others a part of the work falls away.
+    "stackedgan": ("stackedgan", {"encoder_steps": 0, "independent_steps": 0}, 1.5),
     "wgan_gp": ("wgan_gp", {}, 1.5),
     "gan": ("gan", {}, 1.5),
     "cgan": ("cgan", {}, 1.5),
+    "wgan": ("wgan", {}, 1.5),
+    "vae": ("vae", {}, 1.5),
+    "pix2pix_256": ("pix2pix", {}, 1.2),
+    "cyclegan_128": ("cyclegan", {"img_size": 128, "n_blocks": 9}, 1.5),
+    "cyclegan_256": ("cyclegan", {}, 1.5),
 }
 
 
@@ -125,11 +134,13 @@ def _line(row: dict[str, Any]) -> str:
     )
 
 
-def batch_for(config: Any) -> tuple[np.ndarray, np.ndarray]:
+def batch_for(gan: models.Model) -> tuple[np.ndarray, np.ndarray]:
     """Random images and labels (or second images) of the size that a model is trained on."""
-    rng = np.random.default_rng(0)
+    rng, config = np.random.default_rng(0), gan.config
     shape = (config.batch_size, config.channels, config.img_size, config.img_size)
     images = rng.uniform(-1, 1, shape).astype(np.float32)
+    if gan.takes_pairs:
+        return images, rng.uniform(-1, 1, shape).astype(np.float32)
     return images, rng.integers(0, 10, config.batch_size)
 
 
@@ -137,7 +148,7 @@ def minigan_step(workload: str) -> Any:
     """A function that takes one step of the workload."""
     model, overrides, _ = WORKLOADS[workload]
     gan = models.create(model, **overrides)
-    batch = batch_for(gan.config)
+    batch = batch_for(gan)
     updates = getattr(gan.config, "n_critic", 1)  # the critic's steps for one of the generator
 
     def step() -> None:
@@ -158,7 +169,7 @@ def torch_step(workload: str, threads: int, layout: str) -> Any:
     model, overrides, _ = WORKLOADS[workload]
     gan = models.create(model, **overrides)
     memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    return step_of(torch, gan, batch_for(gan.config), memory_format)
+    return step_of(torch, gan, batch_for(gan), memory_format)
 
 
 if __name__ == "__main__":

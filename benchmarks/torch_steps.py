@@ -13,10 +13,16 @@ Step = Callable[[], Any]
 
 def step_of(torch: Any, gan: Any, batch: tuple[Any, Any], memory_format: Any) -> Step:
     """A function that takes one step of the model in PyTorch, from the same weights."""
-    twin, step = _TWINS[gan.name](torch, gan, batch)
+    twin, step = twin_of(torch, gan, batch)
     for network in twin.networks.values():
         network.to(memory_format=memory_format)
     return step
+
+
+def twin_of(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    """The model in PyTorch, whose `networks` have the same weights, and a function that takes one
+    of its steps."""
+    return _TWINS[gan.name](torch, gan, batch)
 
 
 def _latent(torch: Any, gan: Any) -> Any:
@@ -68,11 +74,85 @@ def _wgan_gp(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
     return twin, step
 
 
+def _wgan(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    from tests.models.wgan_torch import TorchWGAN
+
+    twin, images, latent = TorchWGAN(gan), torch.tensor(batch[0]), _latent(torch, gan)
+
+    def step() -> None:
+        for _ in range(gan.config.n_critic):
+            twin.critic_step(images, latent)
+        twin.generator_step(latent)
+
+    return twin, step
+
+
+def _infogan(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    from tests.models.infogan_torch import TorchInfoGAN
+
+    twin, config, rng = TorchInfoGAN(gan), gan.config, np.random.default_rng(1)
+    n = config.batch_size
+    noise = rng.uniform(-1, 1, (n, config.latent_dim)).astype(np.float32)
+    codes = rng.uniform(-1, 1, (n, config.code_dim)).astype(np.float32)
+    return twin, lambda: twin.step(batch[0], noise, codes, _asked(gan))
+
+
+def _ebgan(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    from tests.models.ebgan_torch import TorchEBGAN
+
+    class Twin(TorchEBGAN):
+        def pulling_away(self, codes: Any) -> Any:
+            """All pairs at once; the tests' twin takes them one by one."""
+            n = len(codes)
+            directions = torch.nn.functional.normalize(codes.flatten(1))
+            return ((directions @ directions.T).square().sum() - n) / (n * (n - 1))
+
+    twin, latent = Twin(torch, gan), _latent(torch, gan).numpy()
+    return twin, lambda: twin.step(batch[0], latent)
+
+
+def _vae(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    from tests.models.vae_torch import TorchVAE
+
+    twin, noise = TorchVAE(torch, gan), _latent(torch, gan).numpy()
+    return twin, lambda: twin.step(batch[0], noise)
+
+
+def _stackedgan(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    from tests.models.stackedgan_torch import TorchStackedGAN
+
+    twin, config = TorchStackedGAN(gan), gan.config
+    shape = (config.batch_size, config.z1_dim + config.z0_dim)
+    latent = np.random.default_rng(1).uniform(size=shape).astype(np.float32)
+    return twin, lambda: twin.levels_step(*batch, latent, joint=True)
+
+
+def _pix2pix(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    from tests.models.pix2pix_torch import TorchPix2Pix
+
+    twin = TorchPix2Pix(torch, gan, dropout=lambda: torch.nn.Dropout(0.5))
+    return twin, lambda: twin.step(*batch)
+
+
+def _cyclegan(torch: Any, gan: Any, batch: tuple[Any, Any]) -> tuple[Any, Step]:
+    from tests.models.cyclegan_torch import TorchCycleGAN
+
+    twin = TorchCycleGAN(gan)
+    return twin, lambda: twin.step(*batch)
+
+
 _TWINS: dict[str, Callable[..., tuple[Any, Step]]] = {
     "gan": _unconditional("gan_torch", "TorchGAN"),
     "dcgan": _unconditional("dcgan_torch", "TorchDCGAN"),
     "lsgan": _unconditional("dcgan_torch", "TorchLSGAN"),
     "cgan": _cgan,
     "acgan": _acgan,
+    "infogan": _infogan,
+    "stackedgan": _stackedgan,
+    "wgan": _wgan,
     "wgan_gp": _wgan_gp,
+    "ebgan": _ebgan,
+    "vae": _vae,
+    "pix2pix": _pix2pix,
+    "cyclegan": _cyclegan,
 }

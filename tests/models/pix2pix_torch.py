@@ -4,8 +4,8 @@ from minigan.models.pix2pix import Config
 from tests.models.against_torch import load_weights
 
 
-def unet(torch, channels, levels, ngf, norm, masks):
-    """A U-Net built from its innermost level outwards; `masks` feed its dropout, in order.
+def unet(torch, channels, levels, ngf, norm, dropout):
+    """A U-Net built from its innermost level outwards; `dropout` makes its dropout layers.
 
     Its parameters have the names and the order of minigan's.
     """
@@ -16,10 +16,6 @@ def unet(torch, channels, levels, ngf, norm, masks):
         if norm == "instance":
             return nn.InstanceNorm2d(width)
         return nn.BatchNorm2d(width, track_running_stats=False)
-
-    class Masked(nn.Module):
-        def forward(self, x):
-            return x * masks.pop(0) * 2
 
     class Level(nn.Module):
         def __init__(self, down, inside, up):
@@ -51,7 +47,7 @@ def unet(torch, channels, levels, ngf, norm, masks):
                     nn.ReLU(),
                     nn.ConvTranspose2d(inputs, outer, 4, 2, 1, bias=bias or n == 1),
                     *end,
-                    *([Masked()] if dropped else []),
+                    *([dropout()] if dropped else []),
                 )
                 level = Level(down, level, up)
                 downs.insert(0, down)
@@ -82,16 +78,24 @@ def patchgan(torch, channels, ndf, n_layers, norm):
 
 
 class TorchPix2Pix:
-    """The networks and optimisers of a minigan Pix2Pix, with its weights."""
+    """The networks and optimisers of a minigan Pix2Pix, with its weights.
 
-    def __init__(self, torch, gan):
+    `dropout` makes a dropout layer; without it, `step` takes the masks.
+    """
+
+    def __init__(self, torch, gan, dropout=None):
         self.torch = torch
         config: Config = gan.config
         self.lambda_l1 = config.lambda_L1
-        self.masks = []
+        masks = self.masks = []
+
+        class Masked(torch.nn.Module):
+            def forward(self, x):
+                return x * masks.pop(0) * 2
+
         self.networks = {
             "generator": unet(
-                torch, config.channels, config.levels, config.ngf, config.norm, self.masks
+                torch, config.channels, config.levels, config.ngf, config.norm, dropout or Masked
             ),
             "discriminator": patchgan(
                 torch, 2 * config.channels, config.ndf, config.n_layers_D, config.norm
@@ -103,7 +107,7 @@ class TorchPix2Pix:
             for name, net in self.networks.items()
         }
 
-    def step(self, a, b, masks):
+    def step(self, a, b, masks=()):
         """One step on NumPy arrays; dropout of one half by 0-1 masks. Returns the losses."""
         torch, F = self.torch, self.torch.nn.functional
         a, b = torch.tensor(a), torch.tensor(b)
