@@ -1,4 +1,4 @@
-"""Two programs timed in turns, A B A B, each in a process of its own.
+"""Programs timed in turns, A B A B, each in a process of its own.
 
 On a shared machine a minute is not like the next: in turns, both meet the same minutes. Apart, so
 that one's waiting threads do not take cores from the other; the one that is not being timed sleeps.
@@ -11,7 +11,7 @@ import resource
 import statistics
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -37,70 +37,112 @@ class ProgramError(RuntimeError):
 
 
 def alternate(
-    programs: dict[str, tuple[Maker, tuple[Any, ...]]],
+    programs: dict[str, tuple[Maker, tuple[Any, ...]]], rounds: int, seconds: float
+) -> dict[str, Timing]:
+    """Time each program for about `seconds` in each of `rounds` rounds, in turns.
+
+    Before the first round each runs for as long as a turn, to warm up.
+    """
+    makers = {name: maker for name, (maker, _) in programs.items()}
+    case = {name: args for name, (_, args) in programs.items()}
+    return next(alternate_cases(makers, [case], rounds, seconds))
+
+
+def alternate_cases(
+    makers: dict[str, Maker],
+    cases: Iterable[dict[str, tuple[Any, ...]]],
     rounds: int,
     seconds: float,
-    warm_up: int = 3,
-) -> dict[str, Timing]:
-    """Time each program for about `seconds` in each of `rounds` rounds, in turns."""
+) -> Iterator[dict[str, Timing]]:
+    """`alternate` for many cases in the same processes; a case holds each maker's arguments."""
     context = multiprocessing.get_context("spawn")
     workers: dict[str, tuple[Any, Connection]] = {}
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    first: dict[str, float] = {}
-    peak: dict[str, float] = {}
     try:
-        for name, (maker, args) in programs.items():
+        for name, maker in makers.items():
             here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, maker, args), daemon=True)
+            process = context.Process(target=_serve, args=(there, maker), daemon=True)
             process.start()
             there.close()
             workers[name] = (process, here)
-            first[name] = _ask(name, here, (1, 0.0))[0][0]
-            _ask(name, here, (warm_up, 0.0))
-        for _ in range(rounds):
-            for name, (_, here) in workers.items():
-                measured, peak[name] = _ask(name, here, (2, seconds))
-                times[name] += measured
+        for case in cases:
+            yield _alternate({name: workers[name][1] for name in case}, case, rounds, seconds)
     finally:
         for process, here in workers.values():
             here.close()
             process.join(timeout=5)
             if process.is_alive():
                 process.terminate()
-    return {name: _timing(times[name], first[name], peak[name]) for name in programs}
+
+
+def _alternate(
+    workers: dict[str, Connection], case: dict[str, tuple[Any, ...]], rounds: int, seconds: float
+) -> dict[str, Timing]:
+    times: dict[str, list[float]] = {name: [] for name in workers}
+    first: dict[str, float] = {}
+    peak: dict[str, float] = {}
+    for name, here in workers.items():
+        first[name] = _ask(name, here, _Case(case[name]))[0][0]
+        _ask(name, here, _Turn(seconds - first[name]))
+    for _ in range(rounds):
+        for name, here in workers.items():
+            measured, peak[name] = _ask(name, here, _Turn(seconds))
+            times[name] += measured
+    return {name: _timing(times[name], first[name], peak[name]) for name in workers}
 
 
 def _timing(times: list[float], first: float, peak_mb: float) -> Timing:
-    low, median, high = statistics.quantiles(times, n=4)
+    low, median, high = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
     return Timing(median, low, high, len(times), first, peak_mb)
 
 
-def _ask(name: str, connection: Connection, request: tuple[int, float]) -> Any:
+@dataclass(frozen=True)
+class _Case:
+    """Make the function of these arguments, and call it once."""
+
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Call the function again and again, for at least so many seconds, and at least once."""
+
+    seconds: float
+
+
+def _ask(name: str, connection: Connection, request: _Case | _Turn) -> Any:
     try:
         connection.send(request)
         answer = connection.recv()
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         raise ProgramError(f"{name}: its process died (out of memory?)") from None
     if isinstance(answer, str):
         raise ProgramError(f"{name}: {answer}")
     return answer
 
 
-def _serve(connection: Connection, maker: Maker, args: tuple[Any, ...]) -> None:
-    """Until the pipe closes: call the function (at least n times, for at least so many seconds)."""
+def _serve(connection: Connection, maker: Maker) -> None:
+    """Answer requests until the pipe closes."""
+    function: Callable[[], Any] | None = None
     try:
-        function = maker(*args)
         while True:
-            least, seconds = connection.recv()
-            times: list[float] = []
-            start = time.perf_counter()
-            while len(times) < least or time.perf_counter() - start < seconds:
-                before = time.perf_counter()
-                function()
-                times.append(time.perf_counter() - before)
-            kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            connection.send((times, kilobytes / 1024))
-    except EOFError:
-        return
+            request = connection.recv()
+            if isinstance(request, _Case):
+                function = None  # so that the last case's memory is free for this one
+                function = maker(*request.args)
+            assert function is not None
+            seconds = request.seconds if isinstance(request, _Turn) else 0.0
+            connection.send(_run(function, seconds))
+    except (EOFError, ConnectionError, KeyboardInterrupt):
+        return  # the other side is done, or was stopped
     except Exception:
         connection.send(traceback.format_exc())
+
+
+def _run(function: Callable[[], Any], seconds: float) -> tuple[list[float], float]:
+    times: list[float] = []
+    start = time.perf_counter()
+    while not times or time.perf_counter() - start < seconds:
+        before = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - before)
+    return times, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

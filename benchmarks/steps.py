@@ -75,10 +75,7 @@ class Options:
 def main(args: list[str]) -> int:
     """Time the workloads, print a table and write a JSON file."""
     options = parse_flags(Options, args, "python -m benchmarks.steps", "Time training steps.")
-    names = options.workloads or tuple(WORKLOADS)
-    for name in names:
-        if name not in WORKLOADS:
-            raise ConfigError(f"unknown workload {name!r}: use one of {', '.join(WORKLOADS)}")
+    names = chosen(options.workloads)
     if options.compare == "torch" and importlib.util.find_spec("torch") is None:
         raise ConfigError("PyTorch is not installed: install it, or leave --compare torch out")
     threads = options.threads or facts()["cores"]
@@ -100,6 +97,14 @@ def main(args: list[str]) -> int:
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"written to {path.name}")
     return 0
+
+
+def chosen(workloads: tuple[str, ...]) -> tuple[str, ...]:
+    """The workloads asked for, or all. Raises ConfigError for one that there is not."""
+    for name in workloads:
+        if name not in WORKLOADS:
+            raise ConfigError(f"unknown workload {name!r}: use one of {', '.join(WORKLOADS)}")
+    return workloads or tuple(WORKLOADS)
 
 
 def _measure(name: str, options: Options, threads: int) -> dict[str, Any]:

@@ -192,11 +192,11 @@ class Model:
                     mean.mul_(decay).add_(p.detach() * (1.0 - decay))
                 # Running statistics belong to the weights that made them, so they are averaged
                 # too: those of the live network would not normalise the averaged one.
-                for mean, buffer in zip(average.buffers(), live.buffers(), strict=True):
+                for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
                     if buffer.is_floating_point():
-                        mean.mul_(decay).add_(buffer * (1.0 - decay))
+                        kept.mul_(decay).add_(buffer * (1.0 - decay))
                     else:
-                        mean.copy_(buffer)
+                        kept.copy_(buffer)
 
     # --- sampling -------------------------------------------------------------------------------
     def sample(
