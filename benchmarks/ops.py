@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,9 +68,8 @@ def main(args: list[str]) -> int:
         makers["torch"] = torch_call
     threads = int(options.threads or facts()["cores"] or 1)  # type: ignore[call-overload]
     os.environ["MINIGAN_NUM_THREADS"] = str(threads)
-    calls = [PEAK]
-    for name in names:
-        calls += [call for call in recorded(name) if call not in calls]
+    counts = {name: recorded(name) for name in names}
+    calls = list(dict.fromkeys([PEAK, *(call for made in counts.values() for call in made)]))
     cases = ({"minigan": (call,), "torch": (call, threads)} for call in calls)
     cases = ({name: case[name] for name in makers} for case in cases)
     timed = alternate_cases(makers, cases, options.rounds, options.seconds)
@@ -91,7 +91,10 @@ def main(args: list[str]) -> int:
         "command": " ".join(["python -m benchmarks.ops", *args]),
         "threads": threads,
         "machine": facts(),
-        "workloads": list(names),
+        "workloads": {
+            name: {described(call): times for call, times in made.items()}
+            for name, made in counts.items()
+        },
         "calls": rows,
     }
     options.out.mkdir(parents=True, exist_ok=True)
@@ -108,23 +111,22 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['call']:<78} {1e3 * row['minigan']['median']:9.3f} {torch} {ratio} {share}"
 
 
-def recorded(workload: str) -> list[Call]:
-    """The distinct kernel calls of one step of the workload that have a counterpart in PyTorch."""
+def recorded(workload: str) -> dict[Call, int]:
+    """How often one step of the workload makes each kernel call that PyTorch has too."""
     model, overrides, _ = WORKLOADS[workload]
     gan = models.create(model, **overrides)
     batch = batch_for(gan)
     kernels: Any = kernels_for(batch[0])
     originals = {name: getattr(kernels, name) for name in NAMES}
-    calls: dict[Call, None] = {}
+    calls: Counter[Call] = Counter()
 
     def recording(name: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             shapes = tuple(("shape", *a.shape) if isinstance(a, np.ndarray) else a for a in args)
-            if (
-                name in _TORCH
-                and max(a.size for a in args if isinstance(a, np.ndarray)) > _SMALLEST
-            ):
-                calls[(name, *shapes)] = None
+            largest = max((a.size for a in args if isinstance(a, np.ndarray)), default=0)
+            if name in _TORCH and largest > _SMALLEST:
+                # Adam's last argument, the number of its step, changes nothing of its time.
+                calls[(name, *(shapes[:-1] + (1,) if name == "adam_step" else shapes))] += 1
             return originals[name](*args)
 
         return call
@@ -136,8 +138,7 @@ def recorded(workload: str) -> list[Call]:
     finally:
         for name, original in originals.items():
             setattr(kernels, name, original)
-    # Adam's step number changes nothing of its time.
-    return list(dict.fromkeys(c[:-1] + (1,) if c[0] == "adam_step" else c for c in calls))
+    return dict(calls)
 
 
 def described(call: Call) -> str:

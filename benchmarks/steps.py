@@ -149,10 +149,10 @@ def batch_for(gan: models.Model) -> tuple[np.ndarray, np.ndarray]:
     return images, rng.integers(0, 10, config.batch_size)
 
 
-def minigan_step(workload: str) -> Any:
-    """A function that takes one step of the workload."""
+def minigan_step(workload: str, **changes: Any) -> Any:
+    """A function that takes one step of the workload, with other options where `changes` says."""
     model, overrides, _ = WORKLOADS[workload]
-    gan = models.create(model, **overrides)
+    gan = models.create(model, **(overrides | changes))
     batch = batch_for(gan)
     updates = getattr(gan.config, "n_critic", 1)  # the critic's steps for one of the generator
 

@@ -37,7 +37,8 @@ def test_a_step_is_recorded_and_the_kernels_are_as_before():
     assert dict(vars(kernels)) == before
     assert ("conv2d", _shape(4, 1, 32, 32), _shape(16, 1, 3, 3), _shape(16),
             (2, 2), (1, 1), (1, 1), 1) in calls  # fmt: skip
-    assert len(set(calls)) == len(calls)
+    assert calls["conv2d", _shape(4, 16, 16, 16), _shape(32, 16, 3, 3), _shape(32),
+                 (2, 2), (1, 1), (1, 1), 1] == 3  # G's step, real and fake images  # fmt: skip
     assert {"upsample_conv2d", "batch_norm_backward", "adam_step"} <= {call[0] for call in calls}
 
 
@@ -91,6 +92,6 @@ def test_the_command_writes_what_it_measured(tmp_path, capsys):
     assert ops.main([*args, "--out", str(tmp_path)]) == 0
     (path,) = tmp_path.glob("ops-cpu-*.json")
     result = json.loads(path.read_text())
-    assert result["workloads"] == ["acgan"]
+    assert set(result["workloads"]["acgan"]) <= {row["call"] for row in result["calls"]}
     assert result["calls"][0]["share_of_peak"] == 1
     assert len(capsys.readouterr().out.splitlines()) == len(result["calls"]) + 2
