@@ -1,0 +1,71 @@
+"""The page about speed is made of the newest results, and it is the one in docs/."""
+
+import json
+
+import pytest
+
+from benchmarks import report
+from benchmarks.steps import RESULTS
+from minigan.cli import one_line_errors
+
+MACHINE = {"date": "2026-01-02", "commit": "abc", "cpu": "CPU", "cores": 2, "python": "3",
+           "packages": {"numpy": "2"}}  # fmt: skip
+
+
+def timing(seconds):
+    return {"median": seconds, "low": 0.9 * seconds, "high": 1.1 * seconds, "peak_mb": 100.0}
+
+
+def steps(date="2026-01-02", ratio=2.5):
+    row = {"workload": "acgan", "goal": 2.0, "minigan": timing(0.1), "ratio": ratio,
+           "torch": timing(0.1 * ratio) | {"layout": "channels_last"}}  # fmt: skip
+    alone = {"workload": "gan", "goal": 1.5, "minigan": timing(0.01)}
+    machine = MACHINE | {"date": date}
+    return {"command": "run", "threads": 2, "machine": machine, "workloads": [row, alone]}
+
+
+def ops():
+    calls = [
+        {"call": "matmul peak", "kernel": "matmul", "minigan": timing(1.0),
+         "gflop_s": 150.0, "share_of_peak": 1},
+        {"call": "conv2d a", "kernel": "conv2d", "minigan": timing(0.01), "torch": timing(0.02),
+         "ratio": 2.0, "gflop_s": 75.0, "share_of_peak": 0.5},
+        {"call": "relu b", "kernel": "relu", "minigan": timing(0.001)},
+    ]  # fmt: skip
+    workloads = {"acgan": {"conv2d a": 3, "relu b": 2}, "not timed": {"relu b": 1}}
+    return {"command": "run", "threads": 2, "machine": MACHINE, "calls": calls,
+            "workloads": workloads}  # fmt: skip
+
+
+def test_steps_and_the_goal_that_is_reached(tmp_path):
+    (tmp_path / "steps-cpu-2026-01-02.json").write_text(json.dumps(steps()))
+    (tmp_path / "steps-cpu-2026-01-03.json").write_text(json.dumps(steps("2026-01-03", 1.25)))
+    page = tmp_path / "docs" / "performance.md"
+    page.parent.mkdir()
+    assert report.main(["--results", str(tmp_path), "--page", str(page)]) == 0
+    text = page.read_text()
+    assert "| acgan | 100.0 +- 10.0 | 125.0 +- 12.5 | channels_last | 1.25 | 2.0 |" in text
+    assert "2026-01-03" in text and "2026-01-02" not in text  # the newest result, no other
+    assert (page.parent / report.CHART).read_bytes().startswith(b"\x89PNG")
+    assert "**2.50**" in report.page({"steps": steps()})
+
+
+def test_a_profile_is_the_calls_times_their_number():
+    text = report.page({"steps": steps(), "ops": ops()})
+    # 3 convolutions of 10 ms and 2 activations of 1 ms in a step of 100 ms
+    assert "| acgan | 30.0 (60.0) |  |  | 2.0 (0.0) |  | 32.0 (60.0) | 100.0 |" in text
+    assert "| conv2d a | 10.000 | 20.000 | 2.00 | 50% |" in text
+    assert "not timed |" not in text
+
+
+def test_no_results_is_one_line(tmp_path, capsys):
+    args = ["--results", str(tmp_path), "--page", str(tmp_path / "page.md")]
+    assert one_line_errors(lambda: report.main(args)) == 2
+    assert "no results" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_the_page_is_that_of_the_results():
+    if not report.PAGE.exists():
+        pytest.skip("the documentation is not part of an installation")
+    assert report.PAGE.read_text() == report.page(report.newest(RESULTS))
