@@ -118,7 +118,7 @@ def _profiles(steps: dict[str, Any], ops: dict[str, Any]) -> Iterable[str]:
     yield (
         "Each kernel's calls in one step, timed by themselves, times their number; ms, and\n"
         "PyTorch's time for the same calls in brackets. By itself a kernel finds its arrays in\n"
-        "the cache, and small calls and the engine are not in the sum: the rest of the step is that.\n"
+        "the cache, and small calls and the engine are not in the sum: the rest is theirs.\n"
     )
     yield "| step | convolutions | matrix products | norms | activations | Adam | sum | step |"
     yield "|---|---|---|---|---|---|---|---|"
