@@ -363,3 +363,14 @@ def test_fresh_process_with_callers_in_threads_and_a_fork_stays_silent():
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _FRESH_PROCESS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_tanh_is_exact_to_a_few_units_in_the_last_place_everywhere():
+    from minigan.backends.cpu import tanh
+
+    sizes = np.concatenate([np.logspace(-35, 1.2, 200_001), np.linspace(0, 12, 200_001)])
+    x = np.concatenate([sizes, -sizes]).astype(np.float32)
+    expected, found = np.tanh(x.astype(np.float64)), tanh(x)
+    unit = np.spacing(np.abs(expected).astype(np.float32))
+    assert (np.abs(found - expected) / unit).max() < 5
+    assert np.abs(found).max() == 1  # above, 1 - y*y would turn the gradient around

@@ -3,8 +3,8 @@
 A channel of a batch, or a row, is small enough for the cache of a core, so the passes over it
 (mean, variance, result) cost little more than one. Sums are float32 over runs of at most
 `_RUN` elements, which vectorise, and float64 across runs. Layout: [N,C,P], the P pixels of a
-channel side by side. A batch of vectors (P = 1) has nothing side by side, and is small: NumPy's
-whole-row sums do it well, so it goes to the reference.
+channel side by side. A batch of vectors (P = 1) has its channels side by side instead: kernels of
+their own go through it row by row, with a float64 sum for each channel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel
 from minigan.backends.protocol import Array
 
 _RUN = 1024
-_SMALLEST = 1 << 14  # elements that are worth a thread
+_SMALLEST = 1 << 17  # elements that are worth a thread
 
 
 @helper
@@ -120,6 +120,57 @@ def _batch_norm_backward(
 
 
 @kernel
+def _vectors_norm(chunk, chunks, x, weight, bias, eps, y, mean, var):
+    """x and y [N,C]; weight, bias, mean, var [C]."""
+    n, channels = x.shape
+    first, end = chunk * channels // chunks, (chunk + 1) * channels // chunks
+    total = np.zeros(channels, np.float64)
+    for b in range(n):
+        for c in _span(first, end):
+            total[c] += x[b, c]
+    for c in _span(first, end):
+        mean[c] = total[c] / max(n, 1)
+        total[c] = 0.0
+    for b in range(n):
+        for c in _span(first, end):
+            centred = x[b, c] - mean[c]
+            total[c] += centred * centred
+    scale = np.empty(channels, np.float32)
+    for c in _span(first, end):
+        var[c] = total[c] / max(n, 1)
+        scale[c] = weight[c] / np.sqrt(var[c] + eps)
+    for b in range(n):
+        for c in _span(first, end):
+            y[b, c] = (x[b, c] - mean[c]) * scale[c] + bias[c]
+
+
+@kernel
+def _vectors_norm_backward(
+    chunk, chunks, grad, x, weight, mean, var, eps, grad_x, grad_weight, grad_bias
+):
+    """`_batch_norm_backward` for x [N,C]."""
+    n, channels = x.shape
+    first, end = chunk * channels // chunks, (chunk + 1) * channels // chunks
+    total, products = np.zeros(channels, np.float64), np.zeros(channels, np.float64)
+    for b in range(n):
+        for c in _span(first, end):
+            total[c] += grad[b, c]
+            products[c] += grad[b, c] * (x[b, c] - mean[c])
+    average, slope = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    scale = np.empty(channels, np.float32)
+    for c in _span(first, end):
+        inverse_std = 1.0 / np.sqrt(var[c] + eps)
+        grad_bias[c] = total[c]
+        grad_weight[c] = products[c] * inverse_std
+        average[c] = total[c] / max(n, 1)
+        slope[c] = products[c] * inverse_std * inverse_std / max(n, 1)
+        scale[c] = weight[c] * inverse_std
+    for b in range(n):
+        for c in _span(first, end):
+            grad_x[b, c] = scale[c] * (grad[b, c] - average[c] - (x[b, c] - mean[c]) * slope[c])
+
+
+@kernel
 def _row_norm(chunk, chunks, x, eps, length, xhat, mean, var):
     """Flat x and xhat [M*K]; mean, var [M]."""
     rows, count = mean.size, max(length, 1)
@@ -160,13 +211,17 @@ def batch_norm(
 ) -> tuple[Array, Array, Array]:
     """x [N,C,...] -> (y, mean [C], var [C])."""
     n, channels, pixels = _shape(x)
-    if pixels == 1 or not all_float32(x, weight, bias):
+    if not all_float32(x, weight, bias):
         return reference.batch_norm(x, weight, bias, eps)
     y = np.empty(x.shape, x.dtype)
     mean, var = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
     weight = np.ones(channels, x.dtype) if weight is None else _flat(weight)
     bias = np.zeros(channels, x.dtype) if bias is None else _flat(bias)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
+    if pixels == 1:
+        rows = (np.ascontiguousarray(x).reshape(n, channels), y.reshape(n, channels))
+        run(_vectors_norm, chunks, rows[0], weight, bias, float(eps), rows[1], mean, var)
+        return y, mean, var
     args = (_flat(x), weight, bias, float(eps), n, channels, pixels, y.reshape(-1), mean, var)
     run(_batch_norm, chunks, *args)
     return y, mean, var
@@ -177,15 +232,20 @@ def batch_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """-> (grad_x like x, grad_weight [C], grad_bias [C])."""
     n, channels, pixels = _shape(x)
-    if pixels == 1 or not all_float32(grad, x, weight, mean, var):
+    if not all_float32(grad, x, weight, mean, var):
         return reference.batch_norm_backward(grad, x, weight, mean, var, eps)
     grad_x = np.empty(x.shape, x.dtype)
     grad_weight, grad_bias = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
     weight = np.ones(channels, x.dtype) if weight is None else _flat(weight)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
-    inputs = (_flat(grad), _flat(x), weight, _flat(mean), _flat(var), float(eps))
-    outputs = (grad_x.reshape(-1), grad_weight, grad_bias)
-    run(_batch_norm_backward, chunks, *inputs, n, channels, pixels, *outputs)
+    statistics = (weight, _flat(mean), _flat(var), float(eps))
+    if pixels == 1:
+        rows = [np.ascontiguousarray(v).reshape(n, channels) for v in (grad, x)]
+        found = (grad_x.reshape(n, channels), grad_weight, grad_bias)
+        run(_vectors_norm_backward, chunks, *rows, *statistics, *found)
+        return grad_x, grad_weight, grad_bias
+    sizes, outputs = (n, channels, pixels), (grad_x.reshape(-1), grad_weight, grad_bias)
+    run(_batch_norm_backward, chunks, _flat(grad), _flat(x), *statistics, *sizes, *outputs)
     return grad_x, grad_weight, grad_bias
 
 

@@ -12,7 +12,8 @@ from minigan.backends import reference
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
-_CHEAP, _COSTLY = 1 << 16, 1 << 13  # elements that are worth a thread
+# Elements that are worth a thread: waking one takes as long as 0.1 ms of work.
+_CHEAP, _COSTLY = 1 << 18, 1 << 14
 
 
 @helper
@@ -46,10 +47,46 @@ def _leaky_relu_backward(chunk, chunks, grad, x, slope, out):
         out[i] = grad[i] if x[i] > 0 else slope * grad[i]
 
 
+# tanh(x) = x p(x^2) / q(x^2) within 4 units in the last place: the minimax fit on [-7.905, 7.905]
+# that Eigen and XLA use (highest power first). Beyond 9.02 float32 knows only -1 and 1. Unlike
+# math.tanh it vectorises.
+_TANH_END, _TANH_ONE = np.float32(7.90531110763549805), np.float32(9.02)
+_TANH_P = tuple(
+    np.float32(c)
+    for c in (
+        -2.76076847742355e-16,
+        2.00018790482477e-13,
+        -8.60467152213735e-11,
+        5.12229709037114e-08,
+        1.48572235717979e-05,
+        6.37261928875436e-04,
+        4.89352455891786e-03,
+    )
+)
+_TANH_Q = tuple(
+    np.float32(c)
+    for c in (
+        1.19825839466702e-06,
+        1.18534705686654e-04,
+        2.26843463243900e-03,
+        4.89352518554385e-03,
+    )
+)
+
+
 @kernel
 def _tanh(chunk, chunks, x, out):
+    p6, p5, p4, p3, p2, p1, p0 = _TANH_P
+    q3, q2, q1, q0 = _TANH_Q
     for i in _span(chunk, chunks, x.size):
-        out[i] = math.tanh(x[i])
+        v = _TANH_END if x[i] > _TANH_END else x[i]  # compared so that NaN stays NaN
+        v = -_TANH_END if v < -_TANH_END else v
+        s = v * v
+        p = (((((p6 * s + p5) * s + p4) * s + p3) * s + p2) * s + p1) * s + p0
+        q = ((q3 * s + q2) * s + q1) * s + q0
+        y = v * (p / q)
+        y = np.float32(1) if x[i] > _TANH_ONE else y
+        out[i] = np.float32(-1) if x[i] < -_TANH_ONE else y
 
 
 @kernel
@@ -113,7 +150,7 @@ def tanh(x: Array) -> Array:
     """Hyperbolic tangent."""
     if not all_float32(x):
         return reference.tanh(x)
-    return _apply(_tanh, _COSTLY, (x,))
+    return _apply(_tanh, _CHEAP, (x,))
 
 
 def tanh_backward(grad: Array, y: Array) -> Array:
