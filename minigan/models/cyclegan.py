@@ -51,7 +51,7 @@ from minigan.tensor import Tensor
 
 
 @dataclass(frozen=True)
-class Config(WithAdversary, PairConfig):
+class Config(PairConfig, WithAdversary):
     """Defaults of the authors' code."""
 
     gan_mode: Literal["vanilla", "minimax", "lsgan", "hinge", "wasserstein"] = "lsgan"

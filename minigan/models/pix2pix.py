@@ -48,7 +48,7 @@ _FEWEST_DOWNS = 3
 
 
 @dataclass(frozen=True)
-class Config(WithAdversary, PairConfig):
+class Config(PairConfig, WithAdversary):
     """Defaults of the authors' code."""
 
     num_downs: int = 0

@@ -70,6 +70,21 @@ def numbers(losses):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_defaults_are_those_of_the_class_that_comes_first(name):
+    """A dataclass takes over all fields of each base, those that the base only inherited too."""
+    config = models.get(name).Config
+    for field in dataclasses.fields(config):
+        assert field.default == getattr(config, field.name), field.name
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_translation_has_the_defaults_of_its_authors(name):
+    config = models.get(name).Config()
+    assert (config.batch_size, config.img_size, config.channels) == (1, 256, 3)
+    assert (config.n_epochs, config.n_epochs_decay) == (100, 100)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_step_gives_finite_losses_and_moves_the_networks(name):
     gan = small(name)
     before = arrays(gan)
