@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from minigan.errors import MiniganError
+
 # Makes the function to time: called in the new process, with the arguments given to `alternate`.
 Maker = Callable[..., Callable[[], Any]]
 
@@ -32,8 +34,8 @@ class Timing:
     peak_mb: float
 
 
-class ProgramError(RuntimeError):
-    """A timed program failed; the message ends with its traceback."""
+class ProgramError(MiniganError):
+    """A timed program failed; the message names it and its last line of output."""
 
 
 def alternate(
@@ -45,7 +47,10 @@ def alternate(
     """
     makers = {name: maker for name, (maker, _) in programs.items()}
     case = {name: args for name, (_, args) in programs.items()}
-    return next(alternate_cases(makers, [case], rounds, seconds))
+    timed = next(alternate_cases(makers, [case], rounds, seconds))
+    if isinstance(timed, ProgramError):
+        raise timed
+    return timed
 
 
 def alternate_cases(
@@ -53,39 +58,40 @@ def alternate_cases(
     cases: Iterable[dict[str, tuple[Any, ...]]],
     rounds: int,
     seconds: float,
-) -> Iterator[dict[str, Timing]]:
-    """`alternate` for many cases in the same processes; a case holds each maker's arguments."""
-    context = multiprocessing.get_context("spawn")
-    workers: dict[str, tuple[Any, Connection]] = {}
+) -> Iterator[dict[str, Timing] | ProgramError]:
+    """`alternate` for many cases in the same processes; a case holds each maker's arguments.
+
+    A case of which a program fails yields the error; the next has new processes.
+    """
+    workers: dict[str, _Worker] = {}
     try:
-        for name, maker in makers.items():
-            here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, maker), daemon=True)
-            process.start()
-            there.close()
-            workers[name] = (process, here)
         for case in cases:
-            yield _alternate({name: workers[name][1] for name in case}, case, rounds, seconds)
+            for name in case.keys() - workers.keys():
+                workers[name] = _Worker(name, makers[name])
+            try:
+                timed: dict[str, Timing] | ProgramError = _alternate(
+                    {name: workers[name] for name in case}, case, rounds, seconds
+                )
+            except ProgramError as error:
+                timed = error
+                _stop(workers)
+            yield timed
     finally:
-        for process, here in workers.values():
-            here.close()
-            process.join(timeout=5)
-            if process.is_alive():
-                process.terminate()
+        _stop(workers)
 
 
 def _alternate(
-    workers: dict[str, Connection], case: dict[str, tuple[Any, ...]], rounds: int, seconds: float
+    workers: dict[str, _Worker], case: dict[str, tuple[Any, ...]], rounds: int, seconds: float
 ) -> dict[str, Timing]:
     times: dict[str, list[float]] = {name: [] for name in workers}
     first: dict[str, float] = {}
     peak: dict[str, float] = {}
-    for name, here in workers.items():
-        first[name] = _ask(name, here, _Case(case[name]))[0][0]
-        _ask(name, here, _Turn(seconds - first[name]))
+    for name, worker in workers.items():
+        first[name] = worker.ask(_Case(case[name]))[0][0]
+        worker.ask(_Turn(seconds - first[name]))
     for _ in range(rounds):
-        for name, here in workers.items():
-            measured, peak[name] = _ask(name, here, _Turn(seconds))
+        for name, worker in workers.items():
+            measured, peak[name] = worker.ask(_Turn(seconds))
             times[name] += measured
     return {name: _timing(times[name], first[name], peak[name]) for name in workers}
 
@@ -109,15 +115,38 @@ class _Turn:
     seconds: float
 
 
-def _ask(name: str, connection: Connection, request: _Case | _Turn) -> Any:
-    try:
-        connection.send(request)
-        answer = connection.recv()
-    except (EOFError, ConnectionError):
-        raise ProgramError(f"{name}: its process died (out of memory?)") from None
-    if isinstance(answer, str):
-        raise ProgramError(f"{name}: {answer}")
-    return answer
+class _Worker:
+    """A process that makes functions and times them."""
+
+    def __init__(self, name: str, maker: Maker) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._name = name
+        self._connection, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, maker), daemon=True)
+        self._process.start()
+        there.close()
+
+    def ask(self, request: _Case | _Turn) -> tuple[list[float], float]:
+        """The seconds of each call, and the process's peak memory in MB."""
+        try:
+            self._connection.send(request)
+            answer = self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise ProgramError(f"{self._name}: its process died (out of memory?)") from None
+        if isinstance(answer, str):
+            raise ProgramError(f"{self._name}: {answer}")
+        return answer  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        self._connection.close()
+        self._process.join(timeout=5)
+        if self._process.is_alive():
+            self._process.terminate()
+
+
+def _stop(workers: dict[str, _Worker]) -> None:
+    while workers:
+        workers.popitem()[1].stop()
 
 
 def _serve(connection: Connection, maker: Maker) -> None:
@@ -134,8 +163,9 @@ def _serve(connection: Connection, maker: Maker) -> None:
             connection.send(_run(function, seconds))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return  # the other side is done, or was stopped
-    except Exception:
-        connection.send(traceback.format_exc())
+    except Exception as error:
+        traceback.print_exc()  # for who mends it; the table has one line
+        connection.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _run(function: Callable[[], Any], seconds: float) -> tuple[list[float], float]:

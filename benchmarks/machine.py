@@ -18,7 +18,7 @@ def facts() -> dict[str, object]:
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
         "cpu": _cpu(),
-        "cores": _cores(),
+        "cores": cores(),
         "system": platform.system(),
         "python": platform.python_version(),
         "packages": _versions(),
@@ -40,10 +40,11 @@ def commit() -> str:
         return "unknown"
 
 
-def _cores() -> int | None:
+def cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux: what this process may use, not what there is
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
 
 
 def _cpu() -> str:

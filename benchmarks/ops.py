@@ -11,8 +11,6 @@ reach, counting the arithmetic of the definition: a kernel that saves some can p
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import sys
 from collections import Counter
@@ -25,14 +23,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.alternating import alternate_cases
-from benchmarks.machine import facts
-from benchmarks.steps import RESULTS, WORKLOADS, batch_for, chosen
+from benchmarks.alternating import ProgramError, Timing, alternate_cases
+from benchmarks.machine import cores
+from benchmarks.result_file import RESULTS, require_torch, result_file
+from benchmarks.steps import WORKLOADS, batch_for, chosen
+from benchmarks.torch_ops import COUNTERPARTS
 from minigan import models
 from minigan.backends import kernels_for
 from minigan.backends.protocol import NAMES
 from minigan.cli import one_line_errors
-from minigan.errors import ConfigError
 from minigan.training.options import parse_flags
 
 # A kernel's name and its arguments; an array is given by its shape as Shape.
@@ -65,47 +64,46 @@ def main(args: list[str]) -> int:
     names = chosen(options.workloads)
     makers: dict[str, Callable[..., Any]] = {"minigan": minigan_call}
     if options.compare == "torch":
-        if importlib.util.find_spec("torch") is None:
-            raise ConfigError("PyTorch is not installed: install it, or leave --compare torch out")
+        require_torch()
         makers["torch"] = torch_call
-    threads = int(options.threads or facts()["cores"] or 1)  # type: ignore[call-overload]
+    threads = options.threads or cores()
     os.environ["MINIGAN_NUM_THREADS"] = str(threads)
-    # Each in a process of its own, whose memory is gone before anything is timed.
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
-        counts = dict(zip(names, processes.map(recorded, names), strict=True))
-    calls = list(dict.fromkeys([PEAK, *(call for made in counts.values() for call in made)]))
-    cases = ({"minigan": (call,), "torch": (call, threads)} for call in calls)
-    cases = ({name: case[name] for name in makers} for case in cases)
-    timed = alternate_cases(makers, cases, options.rounds, options.seconds)
-    rows: list[dict[str, Any]] = []
-    print(f"{'call':<78} {'ms':>9} {'PyTorch':>9} {'ratio':>6} {'share':>6}")
-    for call, timings in zip(calls, timed, strict=True):
-        row: dict[str, Any] = {"call": described(call), "kernel": call[0]}
-        row |= {name: asdict(timing) for name, timing in timings.items()}
-        if "torch" in timings:
-            row["ratio"] = timings["torch"].median / timings["minigan"].median
-        if operations := flop(call):
-            rate = operations / timings["minigan"].median
-            peak = rate if call == PEAK else 1e9 * rows[0]["gflop_s"]
-            row |= {"gflop_s": rate / 1e9, "share_of_peak": rate / peak}
-        rows.append(row)
-        print(_line(row), flush=True)
-    result = {
-        "kind": "ops",
-        "command": " ".join(["python -m benchmarks.ops", *args]),
-        "threads": threads,
-        "machine": facts(),
-        "workloads": {
+    with result_file("ops", args, options.out) as result:
+        # Each in a process of its own, whose memory is gone before anything is timed.
+        with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
+            counts = dict(zip(names, processes.map(recorded, names), strict=True))
+        result["threads"] = threads
+        result["workloads"] = {
             name: {described(call): times for call, times in made.items()}
             for name, made in counts.items()
-        },
-        "calls": rows,
-    }
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"ops-cpu-{facts()['date']}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"written to {path.name}")
-    return 0
+        }
+        rows: list[dict[str, Any]] = []
+        failed: dict[str, str] = {}
+        result |= {"calls": rows, "failed": failed}
+        calls = list(dict.fromkeys([PEAK, *(call for made in counts.values() for call in made)]))
+        cases = ({"minigan": (call,), "torch": (call, threads)} for call in calls)
+        cases = ({name: case[name] for name in makers} for case in cases)
+        timed = alternate_cases(makers, cases, options.rounds, options.seconds)
+        print(f"{'call':<78} {'ms':>9} {'PyTorch':>9} {'ratio':>6} {'share':>6}")
+        for call, timings in zip(calls, timed, strict=True):
+            if isinstance(timings, ProgramError):
+                failed[described(call)] = str(timings)
+                print(f"{described(call):<78} failed: {timings}", flush=True)
+                continue
+            rows.append(row := _row(call, timings, rows[0]["gflop_s"] if rows else None))
+            print(_line(row), flush=True)
+    return 1 if failed else 0
+
+
+def _row(call: Call, timings: dict[str, Timing], peak: float | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"call": described(call), "kernel": call[0]}
+    row |= {name: asdict(timing) for name, timing in timings.items()}
+    if "torch" in timings:
+        row["ratio"] = timings["torch"].median / timings["minigan"].median
+    if operations := flop(call):
+        row["gflop_s"] = 1e-9 * operations / timings["minigan"].median
+        row["share_of_peak"] = row["gflop_s"] / (peak or row["gflop_s"])
+    return row
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -128,7 +126,7 @@ def recorded(workload: str) -> dict[Call, int]:
         def call(*args: Any) -> Any:
             shapes = tuple(("shape", *a.shape) if isinstance(a, np.ndarray) else a for a in args)
             largest = max((a.size for a in args if isinstance(a, np.ndarray)), default=0)
-            if name in _TORCH and largest > _SMALLEST:
+            if name in COUNTERPARTS and largest > _SMALLEST:
                 # Adam's last argument, the number of its step, changes nothing of its time.
                 calls[(name, *(shapes[:-1] + (1,) if name == "adam_step" else shapes))] += 1
             return originals[name](*args)
@@ -216,108 +214,7 @@ def torch_call(call: Call, threads: int) -> Callable[[], Any]:
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     args = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in _arguments(call)]
-    return _TORCH[call[0]](torch, *args)
-
-
-def _conv_backward(
-    torch: Any, grad: Any, x: Any, weight: Any, geometry: tuple[Any, ...], wanted: list[bool]
-) -> Any:
-    stride, padding, dilation, groups = geometry
-    return torch.ops.aten.convolution_backward(
-        grad, x, weight, None, stride, padding, dilation, False, [0, 0], groups, wanted
-    )
-
-
-def _conv2d_input_grad(
-    torch: Any, grad: Any, weight: Any, bias: Any, hw: Any, *geometry: Any
-) -> Any:
-    if bias is None:
-        x = torch.empty(grad.shape[0], weight.shape[1] * geometry[-1], *hw)
-        return lambda: _conv_backward(torch, grad, x, weight, geometry, [True, False, False])
-    stride, padding, dilation, groups = geometry  # a transposed convolution
-    least = [
-        (grad.shape[2 + i] - 1) * stride[i]
-        - 2 * padding[i]
-        + dilation[i] * (weight.shape[2 + i] - 1)
-        + 1
-        for i in range(2)
-    ]
-    extra = [size - low for size, low in zip(hw, least, strict=True)]
-    args = (stride, padding, extra, groups, dilation)
-    return lambda: torch.conv_transpose2d(grad, weight, bias, *args)
-
-
-def _conv2d_weight_grad(torch: Any, x: Any, grad: Any, kernel: Any, *geometry: Any) -> Any:
-    weight = torch.empty(grad.shape[1], x.shape[1] // geometry[-1], *kernel)
-    return lambda: _conv_backward(torch, grad, x, weight, geometry, [False, True, False])
-
-
-_THREE_BY_THREE = ((1, 1), (1, 1), (1, 1), 1)
-
-
-def _upsample_conv2d(torch: Any, x: Any, weight: Any, bias: Any) -> Any:
-    F = torch.nn.functional
-    return lambda: F.conv2d(F.interpolate(x, scale_factor=2), weight, bias, padding=1)
-
-
-def _upsample_conv2d_input_grad(torch: Any, grad: Any, weight: Any) -> Any:
-    n, _, h, w = grad.shape
-    shape = (n, weight.shape[1], h // 2, w // 2)
-    x = torch.empty(n, weight.shape[1], h, w)
-
-    def call() -> Any:
-        back, _, _ = _conv_backward(torch, grad, x, weight, _THREE_BY_THREE, [True, False, False])
-        return torch.ops.aten.upsample_nearest2d_backward(back, [h, w], shape, 2.0, 2.0)
-
-    return call
-
-
-def _upsample_conv2d_weight_grad(torch: Any, x: Any, grad: Any) -> Any:
-    weight = torch.empty(grad.shape[1], x.shape[1], 3, 3)
-    upsampled = torch.nn.functional.interpolate(x, scale_factor=2)  # kept since the forward pass
-    wanted = [False, True, False]
-    return lambda: _conv_backward(torch, grad, upsampled, weight, _THREE_BY_THREE, wanted)
-
-
-def _batch_norm(torch: Any, x: Any, weight: Any, bias: Any, eps: float) -> Any:
-    return lambda: torch.native_batch_norm(x, weight, bias, None, None, True, 0.1, eps)
-
-
-def _batch_norm_backward(
-    torch: Any, grad: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float
-) -> Any:
-    inverse = 1 / torch.sqrt(var + eps)
-    return lambda: torch.ops.aten.native_batch_norm_backward(
-        grad, x, weight, None, None, mean, inverse, True, eps, [True, True, True]
-    )
-
-
-def _adam_step(torch: Any, param: Any, grad: Any, *state: Any) -> Any:
-    param.grad = grad
-    optimizer = torch.optim.Adam([param], lr=state[2], betas=state[3:5], fused=True)
-    return optimizer.step
-
-
-_TORCH: dict[str, Callable[..., Callable[[], Any]]] = {
-    "conv2d": lambda torch, *args: lambda: torch.conv2d(*args),
-    "conv2d_input_grad": _conv2d_input_grad,
-    "conv2d_weight_grad": _conv2d_weight_grad,
-    "upsample_conv2d": _upsample_conv2d,
-    "upsample_conv2d_input_grad": _upsample_conv2d_input_grad,
-    "upsample_conv2d_weight_grad": _upsample_conv2d_weight_grad,
-    "matmul": lambda torch, a, b: lambda: torch.matmul(a, b),
-    "batch_norm": _batch_norm,
-    "batch_norm_backward": _batch_norm_backward,
-    "relu": lambda torch, x: lambda: torch.relu(x),
-    "relu_backward": lambda torch, grad, y: lambda: torch.ops.aten.threshold_backward(grad, y, 0),
-    "leaky_relu": lambda torch, x, slope: lambda: torch.nn.functional.leaky_relu(x, slope),
-    "leaky_relu_backward": lambda torch, grad, x, slope: (
-        lambda: torch.ops.aten.leaky_relu_backward(grad, x, slope, False)
-    ),
-    "tanh": lambda torch, x: lambda: torch.tanh(x),
-    "tanh_backward": lambda torch, grad, y: lambda: torch.ops.aten.tanh_backward(grad, y),
-    "adam_step": _adam_step,
-}
+    return COUNTERPARTS[call[0]](torch, *args)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from benchmarks.machine import facts
 from benchmarks.quality_report import PAGE, write_report
+from benchmarks.result_file import RESULTS
 from minigan import models
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
 from minigan.training.options import parse_flags
 
-RESULTS = Path(__file__).parent / "results"
 PICTURES = PAGE.parent / "pictures"  # shown by docs/variants.md
 
 # What is trained on, and for how long: what two CPU cores can do in minutes to an hour each.

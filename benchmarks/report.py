@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.steps import RESULTS
+from benchmarks.result_file import RESULTS
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
 from minigan.training.options import parse_flags

@@ -10,7 +10,6 @@ settings in turn, so that a slow minute of the machine does not fall on one of t
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import sys
@@ -19,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.alternating import alternate_cases
-from benchmarks.machine import facts
-from benchmarks.steps import RESULTS, chosen, minigan_step
+from benchmarks.alternating import ProgramError, alternate_cases
+from benchmarks.machine import cores
+from benchmarks.result_file import RESULTS, result_file
+from benchmarks.steps import chosen, minigan_step
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
 from minigan.training.options import parse_flags
@@ -30,6 +30,9 @@ BATCHES = (16, 32, 64, 128, 256, 512)
 SIZES = (32, 64, 128, 256)
 _RESIZABLE = ("acgan", "dcgan_32", "lsgan")  # whose networks take every one of SIZES
 _SIZE_BATCH = 8
+
+# What is varied, its value, threads, and options of the workload.
+Setting = tuple[str, int, int, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -51,42 +54,34 @@ def main(args: list[str]) -> int:
     options = parse_flags(Options, args, "python -m benchmarks.scaling", "Time steps by size.")
     if options.rounds < 1:
         raise ConfigError(f"--rounds is {options.rounds}: at least 1")
-    cores = int(str(facts()["cores"]))
-    rows = []
-    for workload in chosen(options.workloads):
-        settings: list[tuple[str, int, int, dict[str, int]]] = [
-            ("threads", n, n, {}) for n in range(1, cores + 1)
-        ]
-        settings += [("batch", n, cores, {"batch_size": n}) for n in BATCHES]
-        if workload in _RESIZABLE:
-            settings += [
-                ("size", n, cores, {"img_size": n, "batch_size": _SIZE_BATCH}) for n in SIZES
-            ]
-        seconds = _timed(workload, settings, options)
-        for (kind, value, _, _), median in zip(settings, seconds, strict=True):
-            row = {"workload": workload, "by": kind, "value": value, "seconds": median}
-            rows.append(row | {"relative": _relative(kind, value, median, settings, seconds)})
-            print(
-                f"{workload:<10} {kind:<8} {value:>4} {1e3 * median:10.1f} ms "
-                f"{rows[-1]['relative']:6.2f}",
-                flush=True,
-            )
-    result = {
-        "kind": "scaling",
-        "command": " ".join(["python -m benchmarks.scaling", *args]),
-        "machine": facts(),
-        "rows": rows,
-    }
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"scaling-cpu-{facts()['date']}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"written to {path.name}")
+    with result_file("scaling", args, options.out) as result:
+        result["rows"] = rows = []
+        for workload in chosen(options.workloads):
+            settings = _settings(workload)
+            seconds = _timed(workload, settings, options)
+            for (kind, value, _, _), median in zip(settings, seconds, strict=True):
+                row = {"workload": workload, "by": kind, "value": value, "seconds": median}
+                rows.append(row | {"relative": _relative(kind, value, median, settings, seconds)})
+                print(
+                    f"{workload:<10} {kind:<8} {value:>4} {1e3 * median:10.1f} ms "
+                    f"{rows[-1]['relative']:6.2f}",
+                    flush=True,
+                )
     return 0
 
 
-def _timed(
-    workload: str, settings: list[tuple[str, int, int, dict[str, int]]], options: Options
-) -> list[float]:
+def _settings(workload: str) -> list[Setting]:
+    threads = cores()
+    settings: list[Setting] = [("threads", n, n, {}) for n in range(1, threads + 1)]
+    settings += [("batch", n, threads, {"batch_size": n}) for n in BATCHES]
+    if workload in _RESIZABLE:
+        settings += [
+            ("size", n, threads, {"img_size": n, "batch_size": _SIZE_BATCH}) for n in SIZES
+        ]
+    return settings
+
+
+def _timed(workload: str, settings: list[Setting], options: Options) -> list[float]:
     """The median time of each setting, from rounds that go through all of them."""
     makers: dict[str, Callable[..., Any]] = {
         f"{threads} threads": step_on for _, _, threads, _ in settings
@@ -97,6 +92,8 @@ def _timed(
     times: list[list[float]] = [[] for _ in settings]
     timed = alternate_cases(makers, cases * options.rounds, 1, options.seconds)
     for i, timing in enumerate(timed):
+        if isinstance(timing, ProgramError):
+            raise timing  # a figure relative to one that is missing says nothing
         times[i % len(settings)] += [t.median for t in timing.values()]
     return [statistics.median(values) for values in times]
 
@@ -111,7 +108,7 @@ def _relative(
     kind: str,
     value: int,
     seconds: float,
-    settings: list[tuple[str, int, int, dict[str, int]]],
+    settings: list[Setting],
     all_seconds: list[float],
 ) -> float:
     """Threads: how many times faster than one. Batch: time per image against batch 64. Size: time

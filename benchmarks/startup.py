@@ -9,8 +9,6 @@ compiles the CPU kernels; it is measured once, with an empty folder for what is 
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import statistics
 import subprocess
@@ -20,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.machine import facts
-from benchmarks.steps import RESULTS, chosen
+from benchmarks.machine import cores
+from benchmarks.result_file import RESULTS, require_torch, result_file
+from benchmarks.steps import chosen
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
 from minigan.training.options import parse_flags
@@ -51,39 +50,30 @@ def main(args: list[str]) -> int:
     """Time the starts, print them and write a JSON file."""
     options = parse_flags(Options, args, "python -m benchmarks.startup", "Time the start.")
     names = chosen(options.workloads)
-    if options.compare == "torch" and importlib.util.find_spec("torch") is None:
-        raise ConfigError("PyTorch is not installed: install it, or leave --compare torch out")
+    if options.compare == "torch":
+        require_torch()
     programs = {"import minigan": _IMPORT.format("minigan")}
     if options.compare == "torch":
         programs["import torch"] = _IMPORT.format("torch")
     for name in names:
         programs[f"{name}: import to first step"] = _STEP.format(f"minigan_step({name!r})")
         if options.compare == "torch":
-            twin = f"torch_step({name!r}, {facts()['cores']}, 'default')"
+            twin = f"torch_step({name!r}, {cores()}, 'default')"
             programs[f"{name} in PyTorch: import to first step"] = _STEP.format(twin)
-    rows = {}
-    for name in names:
-        with tempfile.TemporaryDirectory() as folder:
-            program = _STEP.format(f"minigan_step({name!r})")
-            fresh = _seconds(program, {"NUMBA_CACHE_DIR": folder})
-        rows[f"{name}: import to first step, fresh installation"] = fresh
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(options.rounds):
-        for name, program in programs.items():
-            times[name].append(_seconds(program))
-    rows |= {name: statistics.median(values) for name, values in times.items()}
-    for name, seconds in rows.items():
-        print(f"{name:<52} {seconds:7.2f} s")
-    result = {
-        "kind": "startup",
-        "command": " ".join(["python -m benchmarks.startup", *args]),
-        "machine": facts(),
-        "seconds": rows,
-    }
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"startup-cpu-{facts()['date']}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"written to {path.name}")
+    with result_file("startup", args, options.out) as result:
+        result["seconds"] = rows = {}
+        for name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                program = _STEP.format(f"minigan_step({name!r})")
+                fresh = _seconds(program, {"NUMBA_CACHE_DIR": folder})
+            rows[f"{name}: import to first step, fresh installation"] = fresh
+        times: dict[str, list[float]] = {name: [] for name in programs}
+        for _ in range(options.rounds):
+            for name, program in programs.items():
+                times[name].append(_seconds(program))
+        rows |= {name: statistics.median(values) for name, values in times.items()}
+        for name, seconds in rows.items():
+            print(f"{name:<52} {seconds:7.2f} s")
     return 0
 
 

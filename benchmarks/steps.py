@@ -11,8 +11,6 @@ the two counts. Peak memory is that of the whole process, imports and data inclu
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import sys
 from dataclasses import asdict, dataclass
@@ -21,14 +19,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.alternating import alternate
-from benchmarks.machine import facts
+from benchmarks.alternating import ProgramError, alternate
+from benchmarks.machine import cores
+from benchmarks.result_file import RESULTS, require_torch, result_file
 from minigan import models
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
 from minigan.training.options import parse_flags
-
-RESULTS = Path(__file__).parent / "results"
 
 # workload -> model, options, and the ratio (PyTorch's time / minigan's) that we want to reach
 WORKLOADS: dict[str, tuple[str, dict[str, Any], float]] = {
@@ -76,27 +73,25 @@ def main(args: list[str]) -> int:
     """Time the workloads, print a table and write a JSON file."""
     options = parse_flags(Options, args, "python -m benchmarks.steps", "Time training steps.")
     names = chosen(options.workloads)
-    if options.compare == "torch" and importlib.util.find_spec("torch") is None:
-        raise ConfigError("PyTorch is not installed: install it, or leave --compare torch out")
-    threads = options.threads or facts()["cores"]
+    if options.compare == "torch":
+        require_torch()
+    threads = options.threads or cores()
     os.environ["MINIGAN_NUM_THREADS"] = str(threads)  # for the processes that are timed
-    rows = []
-    print(f"{'workload':<14} {'minigan ms':>14} {'PyTorch ms':>14} {'ratio':>6} {'goal':>5}   MB")
-    for name in names:
-        rows.append(row := _measure(name, options, int(str(threads))))
-        print(_line(row), flush=True)
-    result = {
-        "kind": "steps",
-        "command": " ".join(["python -m benchmarks.steps", *args]),
-        "threads": threads,
-        "machine": facts(),
-        "workloads": rows,
-    }
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"steps-{options.device}-{facts()['date']}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"written to {path.name}")
-    return 0
+    rows: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    with result_file("steps", args, options.out, options.device) as result:
+        result |= {"threads": threads, "workloads": rows, "failed": failed}
+        heads = f"{'minigan ms':>14} {'PyTorch ms':>14} {'ratio':>6} {'goal':>5}   MB"
+        print(f"{'workload':<14} {heads}")
+        for name in names:
+            try:
+                rows.append(row := _measure(name, options, threads))
+            except ProgramError as error:  # the other workloads are worth their time still
+                failed[name] = str(error)
+                print(f"{name:<14} failed: {error}", flush=True)
+            else:
+                print(_line(row), flush=True)
+    return 1 if failed else 0
 
 
 def chosen(workloads: tuple[str, ...]) -> tuple[str, ...]:

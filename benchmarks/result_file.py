@@ -1,0 +1,49 @@
+"""What a benchmark leaves behind: one JSON file, also when it is stopped half way."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import facts
+from minigan.errors import ConfigError
+from minigan.training.files import write_file
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@contextmanager
+def result_file(
+    kind: str, args: list[str], out: Path, device: str = "cpu"
+) -> Iterator[dict[str, Any]]:
+    """A dictionary to fill, written to OUT/KIND-DEVICE-DATE.json when the block ends.
+
+    A block that ends by an error or Ctrl-C leaves what it had measured under the name with partial-
+    before it.
+    """
+    machine = facts()
+    out.mkdir(parents=True, exist_ok=True)  # a folder that can't be made is known before the work
+    path = out / f"{kind}-{device}-{machine['date']}.json"
+    result: dict[str, Any] = {
+        "kind": kind,
+        "command": " ".join([f"python -m benchmarks.{kind}", *args]),
+        "machine": machine,
+    }
+    try:
+        yield result
+    except BaseException:
+        path = path.with_name(f"partial-{path.name}")
+        raise
+    finally:
+        write_file(path, (json.dumps(result, indent=2) + "\n").encode())
+        print(f"written to {path.name}", flush=True)
+
+
+def require_torch() -> None:
+    """Raises ConfigError where PyTorch, to compare with, is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("PyTorch is not installed: install it, or leave --compare torch out")
