@@ -47,7 +47,7 @@ def _leaky_relu_backward(chunk, chunks, grad, x, slope, out):
         out[i] = grad[i] if x[i] > 0 else slope * grad[i]
 
 
-# tanh(x) = x p(x^2) / q(x^2) within 4 units in the last place: the minimax fit on [-7.905, 7.905]
+# tanh(x) = x p(x^2) / q(x^2) within 5 units in the last place: the minimax fit on [-7.905, 7.905]
 # that Eigen and XLA use (highest power first). Beyond 9.02 float32 knows only -1 and 1. Unlike
 # math.tanh it vectorises.
 _TANH_END, _TANH_ONE = np.float32(7.90531110763549805), np.float32(9.02)
