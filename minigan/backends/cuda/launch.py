@@ -1,0 +1,96 @@
+"""Kernel launches: who compiles and runs the kernels of a file in kernels/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from minigan.backends.protocol import Array
+
+
+class Launcher(Protocol):
+    """CuPy, or the tests' emulator."""
+
+    xp: Any
+
+    def launch(
+        self, file: str, kernel: str, grid: tuple[int, ...], block: int, args: tuple[Any, ...]
+    ) -> None:
+        """Run `kernel` of kernels/`file`; args are arrays and NumPy scalars of the C types."""
+
+
+class CupyLauncher:
+    """Compiles with NVRTC at the first launch; CuPy keeps the result on disk."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.xp = cupy
+
+    def launch(
+        self, file: str, kernel: str, grid: tuple[int, ...], block: int, args: tuple[Any, ...]
+    ) -> None:
+        _function(file, kernel)(grid, (block,), args)
+
+
+@cache
+def _function(file: str, kernel: str) -> Any:
+    import cupy
+
+    return cupy.RawModule(code=source(file), options=("--std=c++17",)).get_function(kernel)
+
+
+def source(file: str) -> str:
+    """A file of kernels/ with its headers in their places: NVRTC looks for no files."""
+    return _inlined(file, set())
+
+
+def _folder() -> Path:
+    """Inside an installed package; beside it in a checkout."""
+    package = Path(__file__).parents[2]
+    installed = package / "kernels"
+    return installed if installed.is_dir() else package.parent / "kernels"
+
+
+def _inlined(file: str, seen: set[str]) -> str:
+    lines = []
+    for line in (_folder() / file).read_text().splitlines():
+        if not line.startswith("#include "):
+            lines.append(line)
+        elif (header := line.split('"')[1]) not in seen:
+            seen.add(header)
+            lines.append(_inlined(header, seen).replace("#pragma once\n", ""))
+    return "\n".join(lines) + "\n"
+
+
+_chosen: list[Launcher] = []
+
+
+def launcher() -> Launcher:
+    """The launcher in use: CuPy's unless `use_launcher` says otherwise."""
+    if not _chosen:
+        _chosen.append(CupyLauncher())
+    return _chosen[-1]
+
+
+@contextmanager
+def use_launcher(other: Launcher) -> Iterator[None]:
+    """Launch through another inside the block."""
+    _chosen.append(other)
+    try:
+        yield
+    finally:
+        _chosen.remove(other)
+
+
+NULL = np.uint64(0)  # the argument for an array that is not there
+
+
+def pointer(array: Array | None) -> Array:
+    """An optional array as a kernel's argument."""
+    return NULL if array is None else array
