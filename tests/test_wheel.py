@@ -27,7 +27,8 @@ def wheel(tmp_path_factory):
 
 def test_it_holds_kernels_data_and_notices_and_is_small(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for part in ("minigan/kernels/README.md", "minigan/kernels/conv_forward.cu", "minigan/data/embedded/embed_mnist_10k.npz",
+    for part in ("minigan/kernels/README.md", "minigan/kernels/conv_forward.cu",
+                 "minigan/data/embedded/embed_mnist_10k.npz",
                  "minigan/data/embedded/NOTICE-MNIST.txt", "minigan/py.typed"):  # fmt: skip
         assert part in names
     packages = {p.parent.relative_to(ROOT) for p in (ROOT / "minigan").rglob("*.py")}

@@ -83,4 +83,6 @@ def require_cuda(device: Device) -> None:
             f"device '{device}' needs CuPy: pip install 'minigan[cuda12]' (CUDA 12) or "
             "'minigan[cuda13]' (CUDA 13), or use --device cpu"
         )
-    raise DeviceError(f"device '{device}': this version's CUDA backend is not complete; use --device cpu")
+    raise DeviceError(
+        f"device '{device}': this version's CUDA backend is not complete; use --device cpu"
+    )
