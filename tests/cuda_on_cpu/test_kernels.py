@@ -47,8 +47,9 @@ def schedules(device):
         yield
 
 
-def normal(*shape):
-    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+def normal(*shape, seed=0):
+    rng = np.random.default_rng((seed, *shape))
+    return rng.standard_normal(shape).astype(np.float32)
 
 
 def close(actual, expected):
@@ -109,6 +110,74 @@ def test_matmul(emulated, a, b):
         close(cuda.matmul(a, b), reference.matmul(a, b))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (300, 2), (2, 3, 5, 7), (1, 2, 17, 31)], ids=str)
+@pytest.mark.parametrize("affine", [True, False])
+def test_normalisation(emulated, shape, affine):
+    x, grad, channels = 3 + normal(*shape), normal(*shape, seed=1)[::-1], shape[1]
+    weight, bias = (normal(channels), normal(channels)) if affine else (None, None)
+    forward = reference.batch_norm(x, weight, bias, 1e-5)
+    backward = reference.batch_norm_backward(grad, x, weight, *forward[1:], 1e-5)
+    rows, row_grads = x.reshape(shape[0], -1), grad.reshape(shape[0], -1)
+    by_row = reference.row_norm(rows, 1e-5)
+    for _ in schedules(emulated):
+        for a, b in zip(cuda.batch_norm(x, weight, bias, 1e-5), forward, strict=True):
+            close(a, b)
+        again = cuda.batch_norm_backward(grad, x, weight, *forward[1:], 1e-5)
+        for a, b in zip(again, backward, strict=True):
+            close(a, b)
+        for a, b in zip(cuda.row_norm(rows, 1e-5), by_row, strict=True):
+            close(a, b)
+        close(
+            cuda.row_norm_backward(row_grads, by_row[0], by_row[2], 1e-5),
+            reference.row_norm_backward(row_grads, by_row[0], by_row[2], 1e-5),
+        )
+
+
+@pytest.mark.parametrize(
+    "name, slope",
+    [("relu", ()), ("leaky_relu", (0.2,)), ("tanh", ()), ("sigmoid", ())],
+    ids=lambda value: str(value),
+)
+def test_activations(emulated, name, slope):
+    x, grad = 30 * normal(3, 5, 37), normal(3, 5, 37).T.copy().T
+    x[0, 0, :4] = 0, -0.0, np.inf, -np.inf
+    y = getattr(reference, name)(x, *slope)
+    of = x if name == "leaky_relu" else y
+    np.testing.assert_allclose(getattr(cuda, name)(x, *slope), y, rtol=3e-7, atol=1e-37)
+    backward = f"{name}_backward"
+    finite = np.where(np.isfinite(of), of, 1)
+    close(
+        getattr(cuda, backward)(grad, finite, *slope),
+        getattr(reference, backward)(grad, finite, *slope),
+    )
+    assert np.isnan(getattr(cuda, name)(np.full(3, np.nan, np.float32), *slope)).all()
+
+
+@pytest.mark.parametrize("weight_decay, decoupled", [(0.0, False), (0.1, False), (0.1, True)])
+def test_adam(emulated, weight_decay, decoupled):
+    ours = [normal(5, 70), np.zeros((5, 70), np.float32), np.zeros((5, 70), np.float32)]
+    theirs = [a.copy() for a in ours]
+    for step in (1, 2, 3):
+        grad = step * normal(70, 5).T
+        rest = (0.01, 0.5, 0.999, 1e-8, weight_decay, decoupled, step)
+        cuda.adam_step(ours[0], grad, *ours[1:], *rest)
+        reference.adam_step(theirs[0], grad, *theirs[1:], *rest)
+    for a, b in zip(ours, theirs, strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("name", ["conv2d", "matmul", "batch_norm", "row_norm", "tanh"])
+def test_float64_is_computed_by_the_reference(emulated, name):
+    x, weight = normal(2, 3, 4, 5).astype(np.float64), normal(4, 3, 2, 2).astype(np.float64)
+    args = {
+        "conv2d": (x, weight, None, (1, 1), (0, 0), (1, 1), 1), "matmul": (x, x.swapaxes(2, 3)),
+        "batch_norm": (x, None, None, 1e-5), "row_norm": (x.reshape(2, -1), 1e-5), "tanh": (x,),
+    }[name]  # fmt: skip
+    ours, theirs = getattr(cuda, name)(*args), getattr(reference, name)(*args)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    assert ours[0].dtype == np.float64
+
+
 def test_the_race_build_preempts_threads(tmp_path):
     device = emulator.Emulator(emulator.build("race", tmp_path))
     device.schedule = emulator.PREEMPTED
@@ -128,6 +197,8 @@ DEFECTS = {
         "conv_weight_grad.cu", "inside = (unsigned)h < (unsigned)p.H &&", "inside ="),
     "all pieces go to one place": (
         "conv_weight_grad.cu", "((size_t)split * p.K + group", "((size_t)0 * p.K + group"),
+    "no barrier between the sums of two reductions": (
+        "reduce.cuh", "value, distance);\n  __syncthreads();", "value, distance);"),
     "a barrier that not all threads reach": (
         "matmul.cu", _SYNC, "    if (threadIdx.x < 64) __syncthreads();\n"
         "    multiply_slice(a, b, acc);\n"),
@@ -143,6 +214,7 @@ def test_the_race_build_finds(defect, tmp_path):
         cuda.conv2d(x, normal(5, 3, 3, 3), None, *geometry)
         cuda.conv2d_weight_grad(x, grad, (3, 3), *geometry)
         cuda.matmul(normal(8, 40), normal(40, 8))
+        cuda.batch_norm(x, None, None, 1e-5)
 
 
 _UNDER_ASAN = """

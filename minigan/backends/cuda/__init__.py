@@ -1,9 +1,21 @@
 """The CUDA backend: our kernels (kernels/*.cu), launched through CuPy.
 
-Under construction: convolutions and matrix products are here, checked by running the kernels on
+Under construction: what is imported here is there, checked by running the kernels on
 the CPU (tests/cuda_on_cpu); no device selects this backend yet. A dtype that a kernel does not
 cover goes to the reference, which computes with CuPy's array functions.
 """
 
 from minigan.backends.cuda.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cuda.linalg import matmul
+from minigan.backends.cuda.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
+from minigan.backends.cuda.optim import adam_step
+from minigan.backends.cuda.pointwise import (
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)

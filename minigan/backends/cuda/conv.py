@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cuda.launch import launcher, pointer
+from minigan.backends.cuda.launch import covered, launcher, pointer
 from minigan.backends.protocol import Array, Pair
 
 _TILE = 64  # gemm_tile.cuh: TILE
@@ -17,11 +17,6 @@ _SIZES = np.dtype([(field, np.int32) for field in (
     "N", "C", "H", "W", "K", "R", "S", "P", "Q", "stride_h", "stride_w", "pad_h", "pad_w",
     "dilation_h", "dilation_w", "groups",
 )])  # fmt: skip  # conv.cuh: Conv
-
-
-def _covered(*arrays: Array | None) -> bool:
-    """float32, and small enough for the kernels' 32-bit offsets."""
-    return all(a is None or (a.dtype == np.float32 and a.size < 1 << 31) for a in arrays)
 
 
 def _sizes(
@@ -52,7 +47,7 @@ def conv2d(
     groups: int,
 ) -> Array:
     """See `protocol.py`."""
-    if not _covered(x, weight, bias):
+    if not covered(x, weight, bias):
         return reference.conv2d(x, weight, bias, stride, padding, dilation, groups)
     to, xp = launcher(), launcher().xp
     (n, _, *hw), (k, _, *kernel) = x.shape, weight.shape
@@ -83,7 +78,7 @@ def conv2d_input_grad(
     groups: int,
 ) -> Array:
     """See `protocol.py`."""
-    if not _covered(grad, weight, bias):
+    if not covered(grad, weight, bias):
         return reference.conv2d_input_grad(
             grad, weight, bias, input_hw, stride, padding, dilation, groups
         )
@@ -112,7 +107,7 @@ def conv2d_weight_grad(
     groups: int,
 ) -> Array:
     """See `protocol.py`."""
-    if not _covered(x, grad):
+    if not covered(x, grad):
         return reference.conv2d_weight_grad(x, grad, kernel_hw, stride, padding, dilation, groups)
     to, xp = launcher(), launcher().xp
     (n, k, p, q), c = grad.shape, x.shape[1] // groups

@@ -88,6 +88,11 @@ def use_launcher(other: Launcher) -> Iterator[None]:
         _chosen.remove(other)
 
 
+def covered(*arrays: Array | None) -> bool:
+    """float32, and small enough for the kernels' 32-bit sizes."""
+    return all(a is None or (a.dtype == np.float32 and a.size < 1 << 31) for a in arrays)
+
+
 NULL = np.uint64(0)  # the argument for an array that is not there
 
 

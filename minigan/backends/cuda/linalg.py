@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cuda.launch import launcher
+from minigan.backends.cuda.launch import covered, launcher
 from minigan.backends.protocol import Array
 
 _TILE = 64  # gemm_tile.cuh: TILE
@@ -16,7 +16,7 @@ _STRIDES = np.dtype([(field, np.int64) for field in ("batch", "row", "col")])  #
 
 def matmul(a: Array, b: Array) -> Array:
     """See `protocol.py`. Transposed operands are read where they are; a batch is one launch."""
-    if a.dtype != np.float32 or b.dtype != np.float32 or not a.ndim or not b.ndim:
+    if not covered(a, b) or not a.ndim or not b.ndim:
         return reference.matmul(a, b)
     to, xp = launcher(), launcher().xp
     left = a[None] if a.ndim == 1 else a
