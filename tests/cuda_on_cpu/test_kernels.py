@@ -153,6 +153,38 @@ def test_activations(emulated, name, slope):
     assert np.isnan(getattr(cuda, name)(np.full(3, np.nan, np.float32), *slope)).all()
 
 
+@pytest.mark.parametrize("shape, scale", [((2, 3, 4, 5), (2, 2)), ((1, 2, 3, 2), (3, 1))], ids=str)
+def test_resampling(emulated, shape, scale):
+    x = normal(*shape).swapaxes(0, 1)
+    y = reference.upsample_nearest(x, scale)
+    np.testing.assert_array_equal(cuda.upsample_nearest(x, scale), y)
+    grad = normal(*y.shape)
+    close(cuda.block_sum(grad, scale), reference.block_sum(grad, scale))
+    np.testing.assert_array_equal(
+        cuda.upsample_nearest(x.astype(np.float64), scale), y.astype(np.float64)
+    )
+
+
+def test_upsampling_before_a_convolution(emulated):
+    x, weight, bias, grad = normal(2, 3, 4, 5), normal(6, 3, 3, 3), normal(6), normal(2, 6, 8, 10)
+    close(cuda.upsample_conv2d(x, weight, bias), reference.upsample_conv2d(x, weight, bias))
+    close(
+        cuda.upsample_conv2d_input_grad(grad, weight),
+        reference.upsample_conv2d_input_grad(grad, weight),
+    )
+    close(cuda.upsample_conv2d_weight_grad(x, grad), reference.upsample_conv2d_weight_grad(x, grad))
+
+
+@pytest.mark.parametrize("n", [0, 1, 6, 1030])
+@pytest.mark.parametrize("seed, offset", [(0, 0), (2**63 + 12345, 2**32 - 2), (7, 2**64 - 1)])
+def test_random_numbers_are_those_of_the_cpu(emulated, seed, offset, n):
+    for name in ("philox", "philox_uniform"):
+        ours, theirs = (getattr(b, name)(seed, offset, n) for b in (cuda, reference))
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+    close(cuda.philox_normal(seed, offset, n), reference.philox_normal(seed, offset, n))
+
+
 @pytest.mark.parametrize("weight_decay, decoupled", [(0.0, False), (0.1, False), (0.1, True)])
 def test_adam(emulated, weight_decay, decoupled):
     ours = [normal(5, 70), np.zeros((5, 70), np.float32), np.zeros((5, 70), np.float32)]

@@ -19,3 +19,11 @@ from minigan.backends.cuda.pointwise import (
     tanh,
     tanh_backward,
 )
+from minigan.backends.cuda.random import philox, philox_normal, philox_uniform
+from minigan.backends.cuda.resample import (
+    block_sum,
+    upsample_conv2d,
+    upsample_conv2d_input_grad,
+    upsample_conv2d_weight_grad,
+    upsample_nearest,
+)

@@ -1,0 +1,38 @@
+"""Launches of the random numbers: the words are those of the CPU, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigan.backends.cuda.launch import launcher
+from minigan.backends.protocol import Array
+
+_THREADS = 256
+_WORDS = 4  # a thread
+
+
+def _launched(kernel: str, dtype: Any, seed: int, offset: int, n: int) -> Array:
+    to = launcher()
+    out = to.xp.empty(n, dtype=dtype)
+    if n:
+        words = (np.uint64(seed & 0xFFFFFFFFFFFFFFFF), np.uint64(offset & 0xFFFFFFFFFFFFFFFF))
+        grid = (-(-n // (_WORDS * _THREADS)),)
+        to.launch("random.cu", kernel, grid, _THREADS, (out, *words, np.int64(n)))
+    return out
+
+
+def philox(seed: int, offset: int, n: int) -> Array:
+    """See `protocol.py`."""
+    return _launched("philox", np.uint32, seed, offset, n)
+
+
+def philox_uniform(seed: int, offset: int, n: int) -> Array:
+    """See `protocol.py`."""
+    return _launched("philox_uniform", np.float32, seed, offset, n)
+
+
+def philox_normal(seed: int, offset: int, n: int) -> Array:
+    """See `protocol.py`."""
+    return _launched("philox_normal", np.float32, seed, offset, n)
