@@ -1,7 +1,8 @@
-// y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, c, p*stride - pad + r*dilation, ...]
+// y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, c, p*stride - pad + r*dilation,
+// ...]
 //
-// Implicit GEMM in fp32: A = weight [K, CRS], B = the windows of x [CRS, NPQ], gathered while they are
-// needed and never stored. Any stride, padding, dilation and number of groups.
+// Implicit GEMM in fp32: A = weight [K, CRS], B = the windows of x [CRS, NPQ], gathered while they
+// are needed and never stored. Any stride, padding, dilation and number of groups.
 // Launch: grid (NPQ / 64, K/groups / 64, groups), rounded up; 256 threads.
 // Memory: x and weight are read once per 64 output channels or pixels (L2 serves most of it), y is
 // written once. Replaces nothing: the first version.

@@ -1,27 +1,13 @@
 // dx[n,c,h,w] = bias[c] + sum over k,r,s of weight[k,c,r,s] dy[n,k,p,q] where p*stride - pad +
 // r*dilation = h (and so for w): the input gradient of a convolution, and a transposed convolution.
 //
-// Which taps r reach h depends only on (h + pad) mod stride. So the pixels are split into stride_h x
-// stride_w phases, each a dense convolution of its own with the taps that reach it: no zero is
-// multiplied, where inserting zeros between the pixels of dy would do stride_h*stride_w times the work.
+// Which taps r reach h depends only on (h + pad) mod stride. So the pixels are split into stride_h
+// x stride_w phases, each a dense convolution of its own with the taps that reach it: no zero is
+// multiplied, where inserting zeros between the pixels of dy would do stride_h*stride_w times the
+// work.
 // Launch: grid (pixels of the largest phase / 64, C/groups / 64, groups * phases); 256 threads.
-#include "conv.cuh"
 #include "gemm_tile.cuh"
-
-// The taps r0, r0+step, ... of one axis that reach the pixels first, first+stride, ...
-struct Taps {
-  int r0, step, count;
-};
-
-__device__ __forceinline__ Taps taps_of(int first, int pad, int stride, int dilation, int size) {
-  int period = 1;  // r and r + period reach the same phase
-  while ((period * dilation) % stride) period++;
-  Taps taps = {0, period, 0};
-  while (taps.r0 < period && (first + pad + stride * dilation * taps.r0 - taps.r0 * dilation) % stride)
-    taps.r0++;
-  if (taps.r0 < period && taps.r0 < size) taps.count = (size - 1 - taps.r0) / period + 1;
-  return taps;
-}
+#include "window.cuh"
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS)
 conv_input_grad(const float* __restrict__ dy, const float* __restrict__ weight,

@@ -1,11 +1,11 @@
 // dweight[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] x[n, c, p*stride - pad + r*dilation, ...]
 //
-// A product of A = dy [K, NPQ] and B = the windows of x [NPQ, CRS]: few results, each a sum over all
-// pixels. So that the whole GPU works on it, the sum is cut into `splits` pieces, which go to a
+// A product of A = dy [K, NPQ] and B = the windows of x [NPQ, CRS]: few results, each a sum over
+// all pixels. So that the whole GPU works on it, the sum is cut into `splits` pieces, which go to a
 // workspace [splits, K, CRS] and are added up by a second launch in a fixed order: the same bits in
 // every run, which atomic additions would not give.
 // Launch: conv_weight_grad with grid (CRS / 64, K/groups / 64, groups * splits), 256 threads; then
-// sum_splits with one thread a weight.
+// split_sum.cu with one thread a weight.
 #include "conv.cuh"
 #include "gemm_tile.cuh"
 
@@ -72,13 +72,4 @@ conv_weight_grad(const float* __restrict__ x, const float* __restrict__ dy,
       partial[((size_t)split * p.K + group * filters + k) * CRS + crs] = acc[i][j];
     }
   }
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-sum_splits(const float* __restrict__ partial, float* __restrict__ out, int n, int splits) {
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= n) return;
-  float total = 0.f;
-  for (int split = 0; split < splits; split++) total += partial[(size_t)split * n + i];
-  out[i] = total;
 }

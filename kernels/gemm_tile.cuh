@@ -1,8 +1,8 @@
 // The inner part of every matrix product here: 256 threads own a 64x64 tile of C = A B and add up
 // slices of 16 along the shared axis. The kernels differ only in how they fetch the slices.
 //
-// Each thread keeps a 4x4 piece of C in registers: 8 shared-memory reads feed 16 multiply-adds, where
-// one element a thread would need 2 reads for 1.
+// Each thread keeps a 4x4 piece of C in registers: 8 shared-memory reads feed 16 multiply-adds,
+// where one element a thread would need 2 reads for 1.
 #pragma once
 
 #define TILE 64

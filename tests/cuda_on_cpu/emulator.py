@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,16 @@ class KernelError(AssertionError):
     """What the emulator found: a race, an access out of bounds, a barrier that not all reach."""
 
 
-def build(kind: str, folder: Path, change: tuple[str, str, str] | None = None) -> Path:
-    """Compile all kernels into a library in `folder`.
+def build(
+    kind: str, folder: Path, change: tuple[str, str, str] | None = None, only: tuple[str, ...] = ()
+) -> Path:
+    """Compile all kernels, or `only` those of some files, into a library in `folder`.
 
     `change` = (file, old text, new text) plants a defect, to see that it is found.
     """
     sources = folder / "kernels"
     sources.mkdir(parents=True)
-    kernels: list[str] = []
+    includes: list[str] = []
     for source in sorted(KERNELS.glob("*.cu*")):
         text = source.read_text()
         if change and change[0] == source.name:
@@ -50,8 +53,12 @@ def build(kind: str, folder: Path, change: tuple[str, str, str] | None = None) -
                 raise ValueError(f"{source.name} has no {change[1]!r} to change")
             text = text.replace(change[1], change[2])
         (sources / source.name).write_text(text)
-        kernels += _DECLARATION.findall(text)
-    includes = [f'#include "{source.name}"' for source in sorted(sources.glob("*.cu"))]
+        if source.suffix == ".cu" and (not only or source.name in only):
+            includes.append(f'#include "{source.name}"')
+    preprocess = ["g++", "-E", "-P", "-DCUDA_ON_CPU", "-x", "c++", "-"]
+    expanded = subprocess.run(preprocess, input="\n".join(includes), cwd=sources,
+                              capture_output=True, text=True, check=True).stdout  # fmt: skip
+    kernels = _DECLARATION.findall(expanded)
     thunks = [
         f'extern "C" NOTSAN void cpu_k_{kernel}(void** args) {{ cpu_call({kernel}, args); }}'
         for kernel in kernels
@@ -80,13 +87,24 @@ class Emulator:
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
         self.schedule = 0
+        self.capability = (7, 5)  # no tensor cores unless a test wants them
+        self.multiprocessors = 132
+
+    def address(self, array: np.ndarray) -> int:
+        return array.ctypes.data
 
     def launch(
-        self, file: str, kernel: str, grid: tuple[int, ...], block: int, args: tuple[Any, ...]
+        self,
+        file: str,
+        kernel: str,
+        grid: tuple[int, ...],
+        block: int,
+        args: tuple[Any, ...],
+        pointed: Iterable[np.ndarray] = (),
     ) -> None:
         """Run the kernel on the arrays and scalars; raises KernelError for what it does wrong."""
         values = [np.ascontiguousarray(a) if isinstance(a, np.generic) else a for a in args]
-        arrays = [a for a in args if isinstance(a, np.ndarray)]
+        arrays = [a for a in (*args, *pointed) if isinstance(a, np.ndarray)]
         pointers = [
             ctypes.c_void_p(v.ctypes.data) if isinstance(a, np.ndarray) else v
             for a, v in zip(args, values, strict=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +18,30 @@ class Launcher(Protocol):
 
     xp: Any
 
+    @property
+    def capability(self) -> tuple[int, int]:
+        """The GPU's compute capability."""
+
+    @property
+    def multiprocessors(self) -> int:
+        """How many of them the GPU has."""
+
     def launch(
-        self, file: str, kernel: str, grid: tuple[int, ...], block: int, args: tuple[Any, ...]
+        self,
+        file: str,
+        kernel: str,
+        grid: tuple[int, ...],
+        block: int,
+        args: tuple[Any, ...],
+        pointed: Iterable[Array] = (),
     ) -> None:
-        """Run `kernel` of kernels/`file`; args are arrays and NumPy scalars of the C types."""
+        """Run `kernel` of kernels/`file`; args are arrays and NumPy scalars of the C types.
+
+        `pointed` are the arrays whose addresses stand inside a struct among the args.
+        """
+
+    def address(self, array: Array) -> int:
+        """Where the array's first element lies, for a struct of pointers."""
 
 
 class CupyLauncher:
@@ -32,10 +52,30 @@ class CupyLauncher:
 
         self.xp = cupy
 
+    @cached_property
+    def capability(self) -> tuple[int, int]:
+        attributes = self.xp.cuda.Device().attributes
+        return attributes["ComputeCapabilityMajor"], attributes["ComputeCapabilityMinor"]
+
+    @cached_property
+    def multiprocessors(self) -> int:
+        return self.xp.cuda.Device().attributes["MultiProcessorCount"]
+
     def launch(
-        self, file: str, kernel: str, grid: tuple[int, ...], block: int, args: tuple[Any, ...]
+        self,
+        file: str,
+        kernel: str,
+        grid: tuple[int, ...],
+        block: int,
+        args: tuple[Any, ...],
+        pointed: Iterable[Array] = (),
     ) -> None:
+        # CuPy copies structs of any size from 0-d arrays, not from NumPy's structured scalars.
+        args = tuple(np.asarray(a) if isinstance(a, np.void) else a for a in args)
         _function(file, kernel)(grid, (block,), args)
+
+    def address(self, array: Array) -> int:
+        return int(array.data.ptr)
 
 
 @cache
@@ -76,6 +116,11 @@ def launcher() -> Launcher:
     if not _chosen:
         _chosen.append(CupyLauncher())
     return _chosen[-1]
+
+
+def is_replaced() -> bool:
+    """Whether `use_launcher` has put another launcher in the place of CuPy's."""
+    return bool(_chosen) and not isinstance(_chosen[-1], CupyLauncher)
 
 
 @contextmanager

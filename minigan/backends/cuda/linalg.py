@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cuda.conv import gpu, sum_splits
+from minigan.backends.cuda.conv_plan import matmul_splits
 from minigan.backends.cuda.launch import covered, launcher
 from minigan.backends.protocol import Array
 
@@ -29,11 +31,15 @@ def matmul(a: Array, b: Array) -> Array:
     if out.size and k:
         left, right = _flat_batch(xp, left, batch), _flat_batch(xp, right, batch)
         count = int(np.prod(batch, dtype=int))
-        grid = (-(-n // _TILE), -(-m // _TILE), count)
+        splits = matmul_splits(count, m, n, k, gpu(to))
+        grid = (-(-n // _TILE), -(-m // _TILE), count * splits)
+        partial = out if splits == 1 else xp.empty((splits, *out.shape), dtype=np.float32)
         to.launch("matmul.cu", "matmul", grid, 256, (
-            left, right, out, np.int32(m), np.int32(n), np.int32(k),
+            left, right, partial, *map(np.int32, (m, n, k, splits)),
             _strides(left), _strides(right),
         ))  # fmt: skip
+        if splits > 1:
+            sum_splits(to, partial, None, out)
     if a.ndim == 1:
         out = out[..., 0, :]
     return out[..., 0] if b.ndim == 1 else out

@@ -1,0 +1,239 @@
+// Convolutions and input gradients with few channels on one side, in fp32: the first and the last
+// layer of a network, where a tile of 64 or 128 channels would be mostly empty. Both are written on
+// the windows of window.cuh, any groups; a block owns 128 pixels, a thread 4 of them, 32 apart, so
+// that a warp reads and writes neighbouring pixels.
+//
+// few_outputs: at most 4 output channels. A thread keeps all of them; the 8 warps share the terms
+//   of the sum and add up in shared memory. Launch: grid (pixels of the largest phase / 128, 1,
+//   groups * phases * splits), 256 threads; `splits` parts of the sum go to y [splits, ...] for
+//   sum_splits. Replaces the tiles, which would multiply by zero in 60 of 64 rows. Memory: the
+//   source is read once (a window's overlap from L1), for each 128 pixels the weights.
+// few_inputs: at most 4 source channels. A thread keeps 8 output channels, a warp has its own 8.
+//   Launch: grid (pixels of the largest phase / 128, channels / 64, groups * phases), 256 threads.
+//   Replaces the tiles' barriers and gathers through shared memory: the sum is short, the source
+//   small enough for L1. Memory: the result is written once, which is most of it.
+#include "window.cuh"
+
+#define FEW 4
+#define FEW_THREADS 256
+#define FEW_PIXELS 128
+#define OUTPUT_TERMS 256  // of the sum, whose weights are in shared memory at once
+#define INPUT_TERMS 64
+#define INPUT_CHANNELS 64  // output channels of a block of few_inputs
+
+// The channels of one group, and where the weight of term (channel, tap) and output channel o lies.
+struct Channels {
+  int inputs, outputs, input_step, output_step, kernel_width;
+};
+
+__device__ __forceinline__ int weight_of(const Windows& g, const Channels& c, int term) {
+  const int taps = g.h.taps * g.w.taps, tap = term % taps;
+  return term / taps * c.input_step +
+         (g.h.weight_first + tap / g.w.taps * g.h.weight_step) * c.kernel_width + g.w.weight_first +
+         tap % g.w.taps * g.w.weight_step;
+}
+
+// The windows of this thread's 4 pixels.
+struct FourWindows {
+  const float* source[4];
+  int target[4];
+  unsigned long long taps[4];
+};
+
+__device__ __forceinline__ FourWindows four_windows(const float* source, const Windows& g,
+                                                    int batch, int source_image, int target_image) {
+  FourWindows four;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const int pixel = blockIdx.x * FEW_PIXELS + (threadIdx.x & 31) + 32 * i;
+    const Window window = window_of(g, pixel, batch, source_image, target_image);
+    four.source[i] = source + window.source;
+    four.target[i] = window.target;
+    four.taps[i] = window.taps;
+  }
+  return four;
+}
+
+struct OutputsShared {
+  float weights[OUTPUT_TERMS][FEW];
+  float sums[FEW_THREADS / 32][FEW_PIXELS][FEW + 1];
+};
+
+__device__ __forceinline__ void few_outputs(const float* __restrict__ source,
+                                            const float* __restrict__ weight,
+                                            const float* __restrict__ bias, float* __restrict__ out,
+                                            const Windows g, const Channels c, int batch,
+                                            int groups, int split, int splits,
+                                            OutputsShared& shared) {
+  const int t = threadIdx.x, lane = t & 31, warp = t >> 5;
+  const int source_plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
+  const FourWindows four = four_windows(source, g, batch, groups * c.inputs * source_plane,
+                                        groups * c.outputs * target_plane);
+  const int depth = c.inputs * g.h.taps * g.w.taps;
+  const int chunks = (depth + OUTPUT_TERMS - 1) / OUTPUT_TERMS;
+  const int begin = (int)((long long)chunks * split / splits) * OUTPUT_TERMS;
+  const int end = min((int)((long long)chunks * (split + 1) / splits) * OUTPUT_TERMS, depth);
+
+  float acc[4][FEW] = {};
+  for (int first = begin; first < end; first += OUTPUT_TERMS) {
+    const int from = first + t < end ? weight_of(g, c, first + t) : 0;
+#pragma unroll
+    for (int o = 0; o < FEW; o++)
+      shared.weights[t][o] =
+          first + t < end && o < c.outputs ? weight[from + o * c.output_step] : 0.f;
+    __syncthreads();
+    const int term0 = first + warp * 32;
+    Walk at = walk_from(g, term0);
+    for (int term = term0; term < min(term0 + 32, end); term++) {
+      const float4 w = *(const float4*)shared.weights[term - first];
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const float value = four.taps[i] >> at.tap & 1 ? four.source[i][at.offset] : 0.f;
+        acc[i][0] += w.x * value;
+        acc[i][1] += w.y * value;
+        acc[i][2] += w.z * value;
+        acc[i][3] += w.w * value;
+      }
+      next_term(g, at);
+    }
+    __syncthreads();
+  }
+
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+#pragma unroll
+    for (int o = 0; o < FEW; o++) shared.sums[warp][lane + 32 * i][o] = acc[i][o];
+  __syncthreads();
+  // A warp adds up one channel of 32 pixels at a time: pixels of its own lanes.
+  for (int task = warp; task < 4 * c.outputs; task += FEW_THREADS / 32) {
+    const int channel = task / 4, i = task % 4;
+    float total = bias ? bias[channel] : 0.f;
+    for (int other = 0; other < FEW_THREADS / 32; other++)
+      total += shared.sums[other][lane + 32 * i][channel];
+    int target = four.target[0];
+#pragma unroll
+    for (int j = 1; j < 4; j++)
+      if (i == j) target = four.target[j];
+    if (target >= 0) out[(size_t)channel * target_plane + target] = total;
+  }
+}
+
+struct InputsShared {
+  float weights[INPUT_TERMS][INPUT_CHANNELS + 4];
+  int places[INPUT_TERMS];
+};
+
+__device__ __forceinline__ void few_inputs(const float* __restrict__ source,
+                                           const float* __restrict__ weight,
+                                           const float* __restrict__ bias, float* __restrict__ out,
+                                           const Windows g, const Channels c, int batch, int groups,
+                                           InputsShared& shared) {
+  const int t = threadIdx.x, channel0 = blockIdx.y * INPUT_CHANNELS, mine = (t >> 5) * 8;
+  const int source_plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
+  const FourWindows four = four_windows(source, g, batch, groups * c.inputs * source_plane,
+                                        groups * c.outputs * target_plane);
+  const int depth = c.inputs * g.h.taps * g.w.taps;
+
+  float acc[4][8] = {};
+  Walk at = walk_from(g, 0);
+  for (int first = 0; first < depth; first += INPUT_TERMS) {
+    const int terms = min(INPUT_TERMS, depth - first);
+    if (t < terms) shared.places[t] = weight_of(g, c, first + t);
+    __syncthreads();
+    const int o = channel0 + (t >> 2);
+    for (int term = t & 3; term < terms; term += 4)
+      shared.weights[term][t >> 2] =
+          o < c.outputs ? weight[shared.places[term] + o * c.output_step] : 0.f;
+    __syncthreads();
+    for (int term = 0; term < terms; term++) {
+      const float4 low = *(const float4*)&shared.weights[term][mine];
+      const float4 high = *(const float4*)&shared.weights[term][mine + 4];
+      const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const float value = four.taps[i] >> at.tap & 1 ? four.source[i][at.offset] : 0.f;
+#pragma unroll
+        for (int j = 0; j < 8; j++) acc[i][j] += w[j] * value;
+      }
+      next_term(g, at);
+    }
+    __syncthreads();
+  }
+
+#pragma unroll
+  for (int j = 0; j < 8; j++) {
+    const int channel = channel0 + mine + j;
+    if (channel >= c.outputs) break;
+    const float start = bias ? bias[channel] : 0.f;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      if (four.target[i] >= 0)
+        out[(size_t)channel * target_plane + four.target[i]] = acc[i][j] + start;
+  }
+}
+
+// In a forward pass a group sums over channels of x, and its filters are whole rows of the weight.
+__device__ __forceinline__ Channels forward_channels(const Conv& p) {
+  const int RS = p.R * p.S, inputs = p.C / p.groups;
+  return {inputs, p.K / p.groups, RS, inputs * RS, p.S};
+}
+
+// In an input gradient it sums over those filters, and the weight's channels are the outputs.
+__device__ __forceinline__ Channels input_grad_channels(const Conv& p) {
+  const int RS = p.R * p.S, outputs = p.C / p.groups;
+  return {p.K / p.groups, outputs, outputs * RS, RS, p.S};
+}
+
+extern "C" __global__ void __launch_bounds__(FEW_THREADS, 2)
+conv_forward_few_outputs(const float* __restrict__ x, const float* __restrict__ weight,
+                         const float* __restrict__ bias, float* __restrict__ y, Conv p,
+                         int splits) {
+  __shared__ __align__(16) OutputsShared shared;
+  const Channels c = forward_channels(p);
+  const int group = blockIdx.z / splits, split = blockIdx.z % splits, PQ = p.P * p.Q;
+  few_outputs(x + (size_t)group * c.inputs * p.H * p.W,
+              weight + (size_t)group * c.outputs * c.output_step,
+              bias ? bias + group * c.outputs : bias,
+              y + ((size_t)split * p.N * p.K + group * c.outputs) * PQ, forward_windows(p), c, p.N,
+              p.groups, split, splits, shared);
+}
+
+extern "C" __global__ void __launch_bounds__(FEW_THREADS, 2)
+conv_input_grad_few_outputs(const float* __restrict__ dy, const float* __restrict__ weight,
+                            const float* __restrict__ bias, float* __restrict__ dx, Conv p,
+                            int splits) {
+  __shared__ __align__(16) OutputsShared shared;
+  const Channels c = input_grad_channels(p);
+  const int phases = p.stride_h * p.stride_w, split = blockIdx.z % splits;
+  const int group = blockIdx.z / splits / phases, phase = blockIdx.z / splits % phases;
+  few_outputs(dy + (size_t)group * c.inputs * p.P * p.Q,
+              weight + (size_t)group * c.inputs * c.input_step,
+              bias ? bias + group * c.outputs : bias,
+              dx + ((size_t)split * p.N * p.C + group * c.outputs) * p.H * p.W,
+              input_grad_windows(p, phase), c, p.N, p.groups, split, splits, shared);
+}
+
+extern "C" __global__ void __launch_bounds__(FEW_THREADS, 2)
+conv_forward_few_inputs(const float* __restrict__ x, const float* __restrict__ weight,
+                        const float* __restrict__ bias, float* __restrict__ y, Conv p) {
+  __shared__ __align__(16) InputsShared shared;
+  const Channels c = forward_channels(p);
+  const int group = blockIdx.z;
+  few_inputs(x + (size_t)group * c.inputs * p.H * p.W,
+             weight + (size_t)group * c.outputs * c.output_step,
+             bias ? bias + group * c.outputs : bias, y + (size_t)group * c.outputs * p.P * p.Q,
+             forward_windows(p), c, p.N, p.groups, shared);
+}
+
+extern "C" __global__ void __launch_bounds__(FEW_THREADS, 2)
+conv_input_grad_few_inputs(const float* __restrict__ dy, const float* __restrict__ weight,
+                           const float* __restrict__ bias, float* __restrict__ dx, Conv p) {
+  __shared__ __align__(16) InputsShared shared;
+  const Channels c = input_grad_channels(p);
+  const int phases = p.stride_h * p.stride_w, group = blockIdx.z / phases,
+            phase = blockIdx.z % phases;
+  few_inputs(dy + (size_t)group * c.inputs * p.P * p.Q,
+             weight + (size_t)group * c.inputs * c.input_step,
+             bias ? bias + group * c.outputs : bias, dx + (size_t)group * c.outputs * p.H * p.W,
+             input_grad_windows(p, phase), c, p.N, p.groups, shared);
+}
