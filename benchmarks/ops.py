@@ -124,11 +124,13 @@ def recorded(workload: str) -> dict[Call, int]:
 
     def recording(name: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
-            shapes = tuple(("shape", *a.shape) if isinstance(a, np.ndarray) else a for a in args)
-            largest = max((a.size for a in args if isinstance(a, np.ndarray)), default=0)
-            if name in COUNTERPARTS and largest > _SMALLEST:
-                # Adam's last argument, the number of its step, changes nothing of its time.
-                calls[(name, *(shapes[:-1] + (1,) if name == "adam_step" else shapes))] += 1
+            for kernel, single in _singles(name, args):
+                arrays = [a for a in single if isinstance(a, np.ndarray)]
+                if kernel in COUNTERPARTS and max((a.size for a in arrays), default=0) > _SMALLEST:
+                    shapes = (
+                        ("shape", *a.shape) if isinstance(a, np.ndarray) else a for a in single
+                    )
+                    calls[(kernel, *shapes)] += 1
             return originals[name](*args)
 
         return call
@@ -141,6 +143,16 @@ def recorded(workload: str) -> dict[Call, int]:
         for name, original in originals.items():
             setattr(kernels, name, original)
     return dict(calls)
+
+
+def _singles(name: str, args: tuple[Any, ...]) -> list[tuple[str, tuple[Any, ...]]]:
+    """The call itself, or of Adam over many parameters the call for each: at step 1, since the
+    number of the step changes nothing of its time."""
+    if name != "adam_steps":
+        return [(name, args)]
+    *lists, clock, _, beta1, beta2, eps, weight_decay, decoupled = args
+    rest = (float(clock[0]), beta1, beta2, eps, weight_decay, decoupled, 1)
+    return [("adam_step", (*arrays, *rest)) for arrays in zip(*lists, strict=True)]
 
 
 def described(call: Call) -> str:

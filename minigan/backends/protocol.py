@@ -13,6 +13,7 @@ which update in place, are the exception). Layout is NCHW, weights are [K, C/gro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -154,6 +155,9 @@ class Kernels(Protocol):
         element 2j = r cos t, element 2j+1 = r sin t, computed in float64, rounded to float32."""
 
     # --- optimisers: one pass, in place ---------------------------------------------------------
+    # The `*_steps` update many parameters at once: the lists have an entry for each. What changes
+    # from step to step is in `clock`, so that a captured step can be replayed: float64, clock[0]
+    # the learning rate and, for Adam, clock[1 + rows[i]] the number of steps of parameter i.
     def sgd_step(
         self,
         param: Array,
@@ -199,6 +203,51 @@ class Kernels(Protocol):
         momentum: float,
     ) -> None:
         """PyTorch's RMSprop (centered when grad_avg is given)."""
+
+    def sgd_steps(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array],
+        momentum_buffers: Sequence[Array | None],
+        clock: Array,
+        momentum: float,
+        dampening: float,
+        weight_decay: float,
+        nesterov: bool,
+        first: bool,
+    ) -> None:
+        """sgd_step for each parameter."""
+
+    def adam_steps(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array],
+        exp_avgs: Sequence[Array],
+        exp_avg_sqs: Sequence[Array],
+        clock: Array,
+        rows: Sequence[int],
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+        decoupled: bool,
+    ) -> None:
+        """adam_step for each parameter, whose steps are counted up by one first."""
+
+    def rmsprop_steps(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array],
+        square_avgs: Sequence[Array],
+        momentum_buffers: Sequence[Array | None],
+        grad_avgs: Sequence[Array | None],
+        clock: Array,
+        alpha: float,
+        eps: float,
+        weight_decay: float,
+        momentum: float,
+    ) -> None:
+        """rmsprop_step for each parameter."""
 
 
 NAMES: tuple[str, ...] = tuple(

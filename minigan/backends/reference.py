@@ -8,6 +8,7 @@ The array namespace comes from the argument, so CuPy arrays run the same lines.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ def _namespace(array: Array) -> Any:
     """numpy for NumPy arrays, else cupy, which is imported only then."""
     if isinstance(array, np.ndarray | np.generic):
         return np
-    import cupy
+    from minigan.backends.cuda.launch import launcher
 
-    return cupy
+    return launcher().xp
 
 
 # --- convolution ---
@@ -469,3 +470,61 @@ def rmsprop_step(
         momentum_buffer += update
         update = momentum_buffer
     param -= lr * update
+
+
+def sgd_steps(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    momentum_buffers: Sequence[Array | None],
+    clock: Array,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+    one: Callable[..., None] = sgd_step,
+) -> None:
+    """One by one; `one` is the backend's step of a single parameter."""
+    rest = (float(clock[0]), momentum, dampening, weight_decay, nesterov, first)
+    for arrays in zip(params, grads, momentum_buffers, strict=True):
+        one(*arrays, *rest)
+
+
+def adam_steps(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    exp_avgs: Sequence[Array],
+    exp_avg_sqs: Sequence[Array],
+    clock: Array,
+    rows: Sequence[int],
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    one: Callable[..., None] = adam_step,
+) -> None:
+    """One by one; `one` is the backend's step of a single parameter."""
+    rest = (float(clock[0]), beta1, beta2, eps, weight_decay, decoupled)
+    for row, *arrays in zip(rows, params, grads, exp_avgs, exp_avg_sqs, strict=True):
+        clock[1 + row] += 1
+        one(*arrays, *rest, int(clock[1 + row]))
+
+
+def rmsprop_steps(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    square_avgs: Sequence[Array],
+    momentum_buffers: Sequence[Array | None],
+    grad_avgs: Sequence[Array | None],
+    clock: Array,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    one: Callable[..., None] = rmsprop_step,
+) -> None:
+    """One by one; `one` is the backend's step of a single parameter."""
+    rest = (float(clock[0]), alpha, eps, weight_decay, momentum)
+    for arrays in zip(params, grads, square_avgs, momentum_buffers, grad_avgs, strict=True):
+        one(*arrays, *rest)

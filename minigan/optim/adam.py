@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from minigan.backends.protocol import Array, Kernels
+from minigan.backends.protocol import Kernels
 from minigan.errors import ConfigError
-from minigan.optim.optimizer import Group, Optimizer, Params, zeros_beside
+from minigan.optim.clock import Clock
+from minigan.optim.optimizer import Group, Optimizer, Params, arrays_of, zeros_beside
 from minigan.tensor import Tensor
 
 
@@ -17,6 +16,7 @@ class Adam(Optimizer):
     """
 
     _decoupled = False
+    _counts_on_device = True  # for the bias corrections
 
     def __init__(
         self,
@@ -38,24 +38,25 @@ class Adam(Optimizer):
                               f"got {betas}")  # fmt: skip
 
     def _update(
-        self, kernels: Kernels, param: Tensor, grad: Array, group: Group, state: dict[str, Any]
+        self, kernels: Kernels, params: list[Tensor], rows: list[int], group: Group, clock: Clock
     ) -> None:
-        if not state:
-            state.update(step=0, exp_avg=zeros_beside(param), exp_avg_sq=zeros_beside(param))
-        state["step"] += 1
+        states = [self.state[param] for param in params]
+        for param, state in zip(params, states, strict=True):
+            if not state:
+                state.update(step=0, exp_avg=zeros_beside(param), exp_avg_sq=zeros_beside(param))
         beta1, beta2 = group["betas"]
-        kernels.adam_step(
-            param._array,
-            grad,
-            state["exp_avg"]._array,
-            state["exp_avg_sq"]._array,
-            group["lr"],
+        kernels.adam_steps(
+            arrays_of(params),
+            arrays_of(param.grad for param in params),
+            arrays_of(state["exp_avg"] for state in states),
+            arrays_of(state["exp_avg_sq"] for state in states),
+            clock.array,
+            rows,
             beta1,
             beta2,
             group["eps"],
             group["weight_decay"],
             self._decoupled,
-            state["step"],
         )
 
 

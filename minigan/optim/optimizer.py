@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from minigan.backends import kernels_for
 from minigan.backends.protocol import Array, Kernels
 from minigan.errors import CheckpointError, ConfigError, DTypeError
 from minigan.nn.state import check_shape, host_array, overwrite
+from minigan.optim.clock import Clock
 from minigan.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -24,12 +25,23 @@ class Optimizer:
 
     `params` are the parameters, or dicts with "params" and options of their own; `defaults` are
     the options of groups that do not set them. Parameters without a gradient are skipped.
+
+    A step can be part of a captured CUDA graph, also several steps of one optimiser: no launch has
+    an argument that changes from step to step, since the learning rate and the steps taken are in
+    the device's memory (`Clock`), where the kernels count them up. Take a step before capturing,
+    which makes the moments. The captured `step` itself counts as taken: launch the graph once for
+    it. Then, for each replay: `refresh()`, launch, `replayed(steps in the graph)`. All options but
+    the learning rate, and which parameters have gradients, are those of the capture.
     """
+
+    _counts_on_device = False  # whether the kernels need to know how many steps were taken
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._clocks: dict[tuple[int, str], Clock] = {}  # of (group, backend)
+        self._moved: list[tuple[Group, Clock, list[int]]] = []  # by the last step
         groups: list[Any] = [params] if isinstance(params, Tensor) else _listed(params)
         if not groups:
             raise ConfigError(f"{type(self).__name__}: the list of parameters is empty")
@@ -95,16 +107,55 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for param, grad, kernels in _with_gradients(group):
-                self._update(kernels, param, grad, group, self.state[param])
-                param._version[0] += 1
+        moving = [_with_gradients(group) for group in self.param_groups]
+        self._moved = []
+        for number, (group, rows) in enumerate(zip(self.param_groups, moving, strict=True)):
+            for kernels, batch in _by_backend(group["params"], rows):
+                clock = self._clocks.setdefault((number, kernels.name), Clock(kernels.xp))
+                clock.set(self._times(group))
+                self._update(kernels, [group["params"][row] for row in batch], batch, group, clock)
+                self._moved.append((group, clock, batch))
+        self._count(1)
         return loss
 
+    def refresh(self) -> None:
+        """Bring the learning rates and step counts in the device's memory up to date.
+
+        `step` does so itself; call it before a graph is replayed. It does nothing when the device
+        has them already, which is so unless a scheduler or load_state_dict changed them.
+        """
+        for (number, _), clock in self._clocks.items():
+            clock.set(self._times(self.param_groups[number]))
+
+    def replayed(self, steps: int) -> None:
+        """Count what a replayed CUDA graph did: `steps` more updates like the last `step`."""
+        self._count(steps)
+
+    def _times(self, group: Group) -> list[float]:
+        """What a clock holds: the learning rate, and each parameter's steps if those matter."""
+        if not self._counts_on_device:
+            return [group["lr"]]
+        return [group["lr"], *(self.state.get(p, {}).get("step", 0) for p in group["params"])]
+
+    def _count(self, steps: int) -> None:
+        for group, clock, rows in self._moved:
+            for row in rows:
+                param = group["params"][row]
+                param._version[0] += steps
+                if "step" in self.state[param]:
+                    self.state[param]["step"] += steps
+                if self._counts_on_device:
+                    clock.held[1 + row] += steps
+
     def _update(
-        self, kernels: Kernels, param: Tensor, grad: Array, group: Group, state: dict[str, Any]
+        self,
+        kernels: Kernels,
+        params: list[Tensor],
+        rows: list[int],
+        group: Group,
+        clock: Clock,
     ) -> None:
-        """Change one parameter in place; each optimiser defines its own."""
+        """Change parameters in place; `rows` are their places in the group, and in the clock."""
         raise NotImplementedError(f"{type(self).__name__} defines no _update(): add one")
 
     # --- saving ---------------------------------------------------------------------------------
@@ -174,8 +225,10 @@ def _listed(values: Any) -> list[Any]:
     return list(values)
 
 
-def _with_gradients(group: Group) -> Iterator[tuple[Tensor, Array, Kernels]]:
-    for param in group["params"]:
+def _with_gradients(group: Group) -> list[int]:
+    """Places in the group of the parameters that have a gradient, of their own dtype."""
+    rows = []
+    for row, param in enumerate(group["params"]):
         grad = param.grad
         if grad is None:
             continue
@@ -184,7 +237,22 @@ def _with_gradients(group: Group) -> Iterator[tuple[Tensor, Array, Kernels]]:
                 f"a parameter of shape {tuple(param.shape)} is {param.dtype}, its gradient "
                 f"{grad.dtype}: convert one"
             )
-        yield param, grad._array, kernels_for(param._array)
+        rows.append(row)
+    return rows
+
+
+def _by_backend(params: list[Tensor], rows: list[int]) -> list[tuple[Kernels, list[int]]]:
+    """The rows of each backend: nearly always one."""
+    found: dict[str, tuple[Kernels, list[int]]] = {}
+    for row in rows:
+        kernels = kernels_for(params[row]._array)
+        found.setdefault(kernels.name, (kernels, []))[1].append(row)
+    return list(found.values())
+
+
+def arrays_of(tensors: Iterable[Tensor | None]) -> list[Array | None]:
+    """The arrays of tensors, some of which may not be there."""
+    return [None if tensor is None else tensor._array for tensor in tensors]
 
 
 def _loaded(values: dict[str, Any], param: Tensor, where: str) -> dict[str, Any]:

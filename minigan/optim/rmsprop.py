@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from minigan.backends.protocol import Array, Kernels
-from minigan.optim.optimizer import Group, Optimizer, Params, zeros_beside
+from minigan.backends.protocol import Kernels
+from minigan.optim.clock import Clock
+from minigan.optim.optimizer import Group, Optimizer, Params, arrays_of, zeros_beside
 from minigan.tensor import Tensor
 
 
@@ -34,23 +33,23 @@ class RMSprop(Optimizer):
         self._require_at_least_0(group, "alpha", "eps", "momentum")
 
     def _update(
-        self, kernels: Kernels, param: Tensor, grad: Array, group: Group, state: dict[str, Any]
+        self, kernels: Kernels, params: list[Tensor], rows: list[int], group: Group, clock: Clock
     ) -> None:
-        if not state:
-            state.update(step=0, square_avg=zeros_beside(param))
-            if group["momentum"] > 0:
-                state["momentum_buffer"] = zeros_beside(param)
-            if group["centered"]:
-                state["grad_avg"] = zeros_beside(param)
-        state["step"] += 1
-        buffer, average = state.get("momentum_buffer"), state.get("grad_avg")
-        kernels.rmsprop_step(
-            param._array,
-            grad,
-            state["square_avg"]._array,
-            None if buffer is None else buffer._array,
-            None if average is None else average._array,
-            group["lr"],
+        states = [self.state[param] for param in params]
+        for param, state in zip(params, states, strict=True):
+            if not state:
+                state.update(step=0, square_avg=zeros_beside(param))
+                if group["momentum"] > 0:
+                    state["momentum_buffer"] = zeros_beside(param)
+                if group["centered"]:
+                    state["grad_avg"] = zeros_beside(param)
+        kernels.rmsprop_steps(
+            arrays_of(params),
+            arrays_of(param.grad for param in params),
+            arrays_of(state["square_avg"] for state in states),
+            arrays_of(state.get("momentum_buffer") for state in states),
+            arrays_of(state.get("grad_avg") for state in states),
+            clock.array,
             group["alpha"],
             group["eps"],
             group["weight_decay"],

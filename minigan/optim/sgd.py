@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from minigan.backends.protocol import Array, Kernels
+from minigan.backends.protocol import Kernels
 from minigan.errors import ConfigError
-from minigan.optim.optimizer import Group, Optimizer, Params, zeros_beside
+from minigan.optim.clock import Clock
+from minigan.optim.optimizer import Group, Optimizer, Params, arrays_of, zeros_beside
 from minigan.tensor import Tensor
 
 
@@ -39,20 +38,23 @@ class SGD(Optimizer):
             )
 
     def _update(
-        self, kernels: Kernels, param: Tensor, grad: Array, group: Group, state: dict[str, Any]
+        self, kernels: Kernels, params: list[Tensor], rows: list[int], group: Group, clock: Clock
     ) -> None:
-        first = "momentum_buffer" not in state
-        if group["momentum"] != 0 and first:
-            state["momentum_buffer"] = zeros_beside(param)
-        buffer = state.get("momentum_buffer")
-        kernels.sgd_step(
-            param._array,
-            grad,
-            None if buffer is None else buffer._array,
-            group["lr"],
-            group["momentum"],
-            group["dampening"],
-            group["weight_decay"],
-            group["nesterov"],
-            first,
-        )
+        new = [param for param in params if "momentum_buffer" not in self.state[param]]
+        known = [param for param in params if "momentum_buffer" in self.state[param]]
+        if group["momentum"] != 0:
+            for param in new:
+                self.state[param]["momentum_buffer"] = zeros_beside(param)
+        for batch, first in ((new, True), (known, False)):
+            if batch:
+                kernels.sgd_steps(
+                    arrays_of(batch),
+                    arrays_of(param.grad for param in batch),
+                    arrays_of(self.state[param].get("momentum_buffer") for param in batch),
+                    clock.array,
+                    group["momentum"],
+                    group["dampening"],
+                    group["weight_decay"],
+                    group["nesterov"],
+                    first,
+                )

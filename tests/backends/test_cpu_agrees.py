@@ -158,7 +158,19 @@ def _optimizer_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
             (p, g, b, a, None, 0.1, 0.9, 1e-8, 0.0, 0.5),
             (p, g, b, a, 0.1 * a, 0.1, 0.9, 1e-3, 0.0, 0.5),
         ]
-    return {"sgd_step": sgd, "adam_step": adam, "rmsprop_step": rmsprop}
+    return {"sgd_step": sgd, "adam_step": adam, "rmsprop_step": rmsprop} | _step_cases(rng)
+
+
+def _step_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    """Many parameters at once; each has its own number of steps."""
+    shapes = [(5, 7), (90_000,), (), (0, 3)]
+    p, g, a = ([np.asarray(rng.normal(size=shape)) for shape in shapes] for _ in range(3))
+    b = [rng.uniform(0.1, 2, shape) for shape in shapes]
+    clock, none = np.array([0.1, 3.0, 0.0, 7.0, 1.0]), [None] * len(shapes)
+    adam = [(p, g, a, b, clock, [2, 0, 1, 3], 0.5, 0.9, 1e-8, 0.1, late) for late in (False, True)]
+    sgd = [(p, g, a, clock, 0.9, 0.2, 0.01, False, first) for first in (False, True)]
+    rmsprop = [(p, g, b, a, none, clock, 0.9, 1e-8, 0.0, 0.5)]
+    return {"sgd_steps": sgd, "adam_steps": adam, "rmsprop_steps": rmsprop}
 
 
 def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
@@ -199,15 +211,31 @@ def _all_cases() -> dict[str, list[Case]]:
 
 
 CASES = _all_cases()
-IN_PLACE = ("sgd_step", "adam_step", "rmsprop_step")
+IN_PLACE = tuple(f"{name}_step{s}" for name in ("sgd", "adam", "rmsprop") for s in ("", "s"))
+
+
+def _mapped(change: Callable[[np.ndarray], Any], case: Case) -> Case:
+    """The case with each array changed, those in lists too."""
+    return tuple(
+        change(arg)
+        if isinstance(arg, np.ndarray)
+        else list(_mapped(change, tuple(arg)))
+        if isinstance(arg, list)
+        else arg
+        for arg in case
+    )
+
+
+def _arrays(case: Case) -> list[np.ndarray]:
+    """All arrays of a case, those in lists too."""
+    found: list[np.ndarray] = []
+    _mapped(found.append, case)
+    return found
 
 
 def _cast(case: Case, dtype: type) -> Case:
     """The case with fresh float arrays of this dtype."""
-    return tuple(
-        arg.astype(dtype) if isinstance(arg, np.ndarray) and arg.dtype.kind == "f" else arg
-        for arg in case
-    )
+    return _mapped(lambda a: a.astype(dtype) if a.dtype.kind == "f" else a, case)
 
 
 def _call(kernel: Callable[..., Any], name: str, args: Case) -> list[np.ndarray]:
@@ -215,7 +243,7 @@ def _call(kernel: Callable[..., Any], name: str, args: Case) -> list[np.ndarray]
     result = kernel(*args)
     if name in IN_PLACE:
         assert result is None
-        return [arg for arg in args if isinstance(arg, np.ndarray)]
+        return _arrays(args)
     return list(result) if isinstance(result, tuple) else [result]
 
 
@@ -285,14 +313,11 @@ def test_any_layout(name, layout):
     ours = getattr(backend("cpu"), name)
     for case in CASES[name]:
         plain = _cast(case, np.float32)
-        args = tuple(
-            LAYOUTS[layout](a) if isinstance(a, np.ndarray) and a.ndim and len(a) else a
-            for a in plain
-        )
+        args = _mapped(lambda a: LAYOUTS[layout](a) if a.ndim and len(a) else a, plain)
         expected = _call(
             getattr(reference, name),
             name,
-            tuple(np.copy(a) if isinstance(a, np.ndarray) else a for a in _cast(args, np.float64)),
+            _mapped(np.copy, _cast(args, np.float64)),
         )
         for a, e in zip(_call(ours, name, args), expected, strict=True):
             _assert_close(a, e)

@@ -62,6 +62,6 @@ def test_acgan_trains_two_steps_as_on_the_cpu(cuda_kernels):
     assert max(difference.max() for difference in moved) <= 2 * 2 * 2e-4
     assert np.mean(np.concatenate([difference.ravel() for difference in moved])) < 1e-7
     assert {"conv_forward", "conv_input_grad", "conv_weight_grad", "batch_norm", "matmul",
-            "batch_norm_backward", "leaky_relu", "adam_step", "philox_normal",
+            "batch_norm_backward", "leaky_relu", "adam_steps", "philox_normal",
             "upsample_nearest", "block_sum"} <= cuda_kernels.launched  # fmt: skip
     assert vars(backends.backend("cuda"))["max_pool2d_indices"] is reference.max_pool2d_indices

@@ -8,6 +8,7 @@ from minigan.backends.cpu.linalg import matmul
 from minigan.backends.cpu.memory import keep_freed_memory
 from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
 from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
+from minigan.backends.cpu.optim_many import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cpu.pointwise import (
     leaky_relu,
     leaky_relu_backward,
@@ -34,6 +35,7 @@ from minigan.backends.cpu.upsample_conv import (
 
 __all__ = [
     "adam_step",
+    "adam_steps",
     "batch_norm",
     "batch_norm_backward",
     "block_sum",
@@ -50,11 +52,13 @@ __all__ = [
     "relu",
     "relu_backward",
     "rmsprop_step",
+    "rmsprop_steps",
     "row_norm",
     "row_norm_backward",
     "scatter_add_last",
     "scatter_add_rows",
     "sgd_step",
+    "sgd_steps",
     "sigmoid",
     "sigmoid_backward",
     "tanh",

@@ -8,7 +8,7 @@ cover goes to the reference, which computes with CuPy's array functions.
 from minigan.backends.cuda.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cuda.linalg import matmul
 from minigan.backends.cuda.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
-from minigan.backends.cuda.optim import adam_step
+from minigan.backends.cuda.optim import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cuda.pointwise import (
     leaky_relu,
     leaky_relu_backward,
