@@ -47,6 +47,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 helper = numba.njit(**_OPTIONS)  # what kernels of the same file call; compiled into them
+inlined = numba.njit(forceinline=True, **_OPTIONS)  # a helper that must not cost a call
 
 
 def chunks_for(size: int, smallest: int) -> int:

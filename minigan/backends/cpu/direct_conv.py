@@ -1,0 +1,553 @@
+"""Convolution as a matrix product that reads its windows in place.
+
+The lanes of a vector are output channels. A register block of 8 pixels p and LANES channels adds
+
+    block[p] += source[bases[p] + offsets[r]] * matrix[r]
+
+for every r, a pair of a tap and an input channel: one number of the source, spread over the lanes,
+times a row of the weights. So windows are never gathered into columns; only the tile of the image
+that is in work is copied, with zeros around it, and the copy stays in the cache. Strides and taps
+are numbers in `bases` and `offsets`, so every convolution and every map of an input gradient
+(`conv.py` says what that is) runs through the same few instructions. Taps are in order of rows, so
+those that would only read zeros above or below the image are the first or the last, and are left
+out. The weight gradient is the same block with exchanged roles: 8 pairs of an input channel and a
+tap, LANES channels of `grad`, and a sum over pixels.
+
+The sums are plain float32 sums, in an order that depends on sizes alone.
+
+One file although it is long: the maps share their block and their tiles, and numba compiles anew
+only when the file of a kernel changes, not the files of its helpers.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
+from minigan.backends.cpu.lanes import (
+    LANES,
+    add,
+    add_product,
+    evens,
+    interleave_high,
+    interleave_low,
+    load,
+    load_eights,
+    odds,
+    store,
+    store_eights,
+    zeros,
+)
+from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined, kernel, run
+from minigan.backends.protocol import Array, Pair
+
+_BLOCK = 8  # pixels of a register block
+_TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
+_TILE_PIXELS = 1024
+_FEWEST_ROWS = 4  # of a band: each copies the rows that its windows share with its neighbours
+_SMALLEST = 1 << 19  # products that are worth a thread
+_GRAD_TILE_PIXELS = 512  # whose `grad`, LANES channels of it, is about the first-level cache
+_GRAD_CHUNKS = 8
+_SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
+
+
+@inlined
+def _block(source, bases, p, offsets, first, count, matrix, row, start):
+    """For each of 8 p: start + the sum over r of source[bases[p] + offsets[first + r]] times
+    row `row` + r of the matrix [rows, LANES]."""
+    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = start
+    p0 = np.uintp(p)
+    b0, b1, b2 = bases[p0], bases[p0 + np.uintp(1)], bases[p0 + np.uintp(2)]
+    b3, b4, b5 = bases[p0 + np.uintp(3)], bases[p0 + np.uintp(4)], bases[p0 + np.uintp(5)]
+    b6, b7 = bases[p0 + np.uintp(6)], bases[p0 + np.uintp(7)]
+    at = np.uintp(row * LANES)
+    for r in range(np.uintp(first), np.uintp(first + count)):
+        offset, vector = offsets[r], load(matrix, at)
+        a0 = add_product(a0, source[b0 + offset], vector)
+        a1 = add_product(a1, source[b1 + offset], vector)
+        a2 = add_product(a2, source[b2 + offset], vector)
+        a3 = add_product(a3, source[b3 + offset], vector)
+        a4 = add_product(a4, source[b4 + offset], vector)
+        a5 = add_product(a5, source[b5 + offset], vector)
+        a6 = add_product(a6, source[b6 + offset], vector)
+        a7 = add_product(a7, source[b7 + offset], vector)
+        at += np.uintp(LANES)
+    return a0, a1, a2, a3, a4, a5, a6, a7
+
+
+@inlined
+def _by_lanes(block):
+    """8 vectors, one for each pixel -> the numbers in the order [LANES, 8]: each round moves one
+    bit of the number of the vector to the end of the position."""
+    for _ in range(3):
+        a0, a1, a2, a3, a4, a5, a6, a7 = block
+        block = (
+            interleave_low(a0, a4),
+            interleave_high(a0, a4),
+            interleave_low(a1, a5),
+            interleave_high(a1, a5),
+            interleave_low(a2, a6),
+            interleave_high(a2, a6),
+            interleave_low(a3, a7),
+            interleave_high(a3, a7),
+        )
+    return block
+
+
+@inlined
+def _by_pixels(block):
+    """The inverse of `_by_lanes`."""
+    for _ in range(3):
+        a0, a1, a2, a3, a4, a5, a6, a7 = block
+        block = (
+            evens(a0, a1),
+            evens(a2, a3),
+            evens(a4, a5),
+            evens(a6, a7),
+            odds(a0, a1),
+            odds(a2, a3),
+            odds(a4, a5),
+            odds(a6, a7),
+        )
+    return block
+
+
+@helper
+def _copy_tile(x, n0, images, c0, channels, y0, x0, tile, height, width):
+    """Images n0.. and channels c0.. from row y0 and column x0 on -> tile [images,channels,height,
+    width]; 0 outside the image, where the tile's columns hold it already."""
+    x_channels, x_height, x_width = x.shape[1:]
+    first = max(0, -x0)
+    count = np.uintp(max(0, min(width, x_width - x0) - first))
+    pixels = x.ravel()
+    for p in range(images * channels):
+        plane = (n0 + p // channels) * x_channels + c0 + p % channels
+        for b in range(height):
+            y, to = y0 + b, np.uintp((p * height + b) * width + first)
+            if 0 <= y < x_height:
+                start = np.uintp((plane * x_height + y) * x_width + x0 + first)
+                for j in range(count):
+                    tile[to + j] = pixels[start + j]
+            else:
+                for j in range(count):
+                    tile[to + j] = 0
+
+
+@helper
+def _list_pixels(
+    taps,
+    row,
+    strides,
+    images,
+    r0,
+    rows,
+    steps,
+    tile_shape,
+    x_height,
+    out_shape,
+    bases,
+    places,
+    blocks,
+):
+    """Of a tile's pixels: where their windows begin in the tile and where they lie in the output;
+    of its blocks of 8: the first pixel, how many there are, the taps from, to, and whether they
+    lie side by side in the output. Returns how many blocks there are."""
+    channels, height, width = tile_shape
+    k, out_height, out_width = out_shape
+    rows, columns = min(rows, row[4] - r0), row[5]
+    by_rows = columns < _BLOCK  # then short rows lie beside the same rows of other images
+    outer, inner = (rows, images) if by_rows else (images, rows)
+    lines = np.empty(images * rows * columns, np.int64)
+    pixels = 0
+    for one in range(outer):
+        for other in range(inner):
+            i, b = (one, other) if by_rows else (other, one)
+            for j in range(columns):
+                bases[pixels] = (b * channels * height + i * steps[0]) * width + j * steps[1]
+                places[pixels] = (b * k * out_height + i * strides[0]) * out_width + j * strides[1]
+                lines[pixels] = (r0 + i) * steps[0]
+                pixels += 1
+    bases[pixels : pixels + _BLOCK] = 0  # a block of fewer than 8 reads something
+    count = (pixels + _BLOCK - 1) // _BLOCK
+    for block in range(count):
+        first = max(0, min(block * _BLOCK, pixels - _BLOCK))  # the last overlaps the one before
+        end, t0, t1 = min(first + _BLOCK, pixels), row[0], row[1]
+        lowest = highest = lines[first]
+        for p in range(first, end):
+            lowest, highest = min(lowest, lines[p]), max(highest, lines[p])
+        while t0 < t1 and not -highest <= taps[t0, 0] < x_height - lowest:
+            t0 += 1
+        while t0 < t1 and not -highest <= taps[t1 - 1, 0] < x_height - lowest:
+            t1 -= 1
+        blocks[block, 0], blocks[block, 1], blocks[block, 2] = first, end - first, t0
+        blocks[block, 3] = t1
+        blocks[block, 4] = places[end - 1] - places[first] == _BLOCK - 1 and end - first == _BLOCK
+    return count
+
+
+@kernel
+def _pack(chunk, chunks, weight, step_k, step_c, picks, table, k, channels, matrix):
+    """matrix [maps, K/LANES, T, C, LANES] of the picked taps of a flat weight; 0 in spare lanes."""
+    groups = (k + LANES - 1) // LANES
+    units = groups * channels
+    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+        q, c = unit // channels, unit % channels
+        lanes = np.uintp(min(LANES, k - q * LANES))
+        for m in range(table.shape[0]):
+            tap0, tap1 = table[m, :2]
+            for t in range(tap0, tap1):
+                row = (tap0 * groups + q * (tap1 - tap0) + t - tap0) * channels + c
+                to = np.uintp(row * LANES)
+                start = np.uintp(q * LANES * step_k + c * step_c + picks[t])
+                for lane in range(lanes):
+                    matrix[to + lane] = weight[start + lane * np.uintp(step_k)]
+                for lane in range(lanes, np.uintp(LANES)):
+                    matrix[to + lane] = 0
+
+
+@inlined
+def _write(block, out, start, plane, lanes, places, p, live, side_by_side, values):
+    """The 8 pixels of a block -> out[start + lane * plane + places[p..]]."""
+    block = _by_lanes(block)
+    if side_by_side and lanes == LANES:
+        to = np.uintp(start + places[np.uintp(p)])
+        for i in range(8):
+            store_eights(out, to, np.uintp(plane), block[i])
+            to += np.uintp(LANES // 8 * plane)
+    else:
+        for i in range(8):
+            store(values, np.uintp(i * LANES), block[i])
+        to = np.uintp(start)
+        for lane in range(np.uintp(lanes)):
+            for j in range(np.uintp(live)):
+                place = np.uintp(places[np.uintp(p) + j])
+                out[to + place] = values[lane * np.uintp(_BLOCK) + j]
+            to += np.uintp(plane)
+
+
+@kernel
+def _map(
+    chunk, chunks, x, matrix, taps, table, strides, bias, out, steps, images, rows, parts, window
+):
+    """Every map of the table. A unit of work is a tile of `images` images and `rows` rows, and one
+    of `parts` parts of the output channels."""
+    batch, channels, x_height = x.shape[:3]
+    k, out_height, out_width = out.shape[1:]
+    top, left, height, width = window
+    plane, groups, maps = out_height * out_width, (k + LANES - 1) // LANES, table.shape[0]
+    bands = (table[0, 4] + rows - 1) // rows  # the first map has the most rows
+    units = (batch + images - 1) // images * bands * parts
+    most = images * rows * table[0, 5] + _BLOCK
+    bases, places = np.empty(maps * most, np.uintp), np.empty(maps * most, np.int64)
+    blocks = np.empty((maps, most // _BLOCK, 5), np.int64)
+    counts = np.empty(maps, np.int64)
+    offsets = np.empty(channels * taps.shape[0], np.uintp)
+    for t in range(taps.shape[0]):
+        for c in range(channels):
+            at = (c * height + taps[t, 0] - top) * width + taps[t, 1] - left
+            offsets[t * channels + c] = at
+    tile = np.zeros(images * channels * height * width, x.dtype)
+    values, flat = np.empty(_BLOCK * LANES, x.dtype), out.ravel()
+    copied, listed = -1, (-1, -1)
+    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+        part, index = unit % parts, unit // parts
+        n0, r0 = index // bands * images, index % bands * rows
+        b = min(images, batch - n0)
+        if index != copied:
+            copied = index
+            _copy_tile(x, n0, b, 0, channels, r0 * steps[0] + top, left, tile, height, width)
+        if listed != (b, r0):
+            listed = (b, r0)
+            for m in range(maps):
+                counts[m] = _list_pixels(
+                    taps,
+                    table[m],
+                    strides,
+                    b,
+                    r0,
+                    rows,
+                    steps,
+                    (channels, height, width),
+                    x_height,
+                    (k, out_height, out_width),
+                    bases[m * most : (m + 1) * most],
+                    places[m * most : (m + 1) * most],
+                    blocks[m],
+                )
+        for m in range(maps):
+            tap0, tap1, corner_y, corner_x = table[m, :4]
+            corner = n0 * k * plane + (r0 * strides[0] + corner_y) * out_width + corner_x
+            for q in range(part * groups // parts, (part + 1) * groups // parts):
+                start = load(bias, np.uintp(q * LANES))
+                lanes = min(LANES, k - q * LANES)
+                row = (tap0 * groups + q * (tap1 - tap0) - tap0) * channels
+                to = corner + q * LANES * plane
+                for i in range(counts[m]):
+                    p, live, t0, t1, side_by_side = blocks[m, i]
+                    p += m * most
+                    depth = (t1 - t0) * channels
+                    first = t0 * channels
+                    sums = _block(tile, bases, p, offsets, first, depth, matrix, row + first, start)
+                    _write(sums, flat, to, plane, lanes, places, p, live, side_by_side, values)
+
+
+@inlined
+def _read(grad, start, plane, lanes, places, blocks, count, matrix):
+    """matrix [pixels, LANES] of the pixels of `blocks` in some channels of grad."""
+    for i in range(count):
+        p, live, side_by_side = blocks[i, 0], blocks[i, 1], blocks[i, 4]
+        at, to = np.uintp(start + places[p]), np.uintp(p * LANES)
+        if side_by_side and lanes == LANES:
+            step, far = np.uintp(plane), np.uintp(LANES // 8 * plane)
+            a0 = load_eights(grad, at, step)
+            a1 = load_eights(grad, at + far, step)
+            a2 = load_eights(grad, at + np.uintp(2) * far, step)
+            a3 = load_eights(grad, at + np.uintp(3) * far, step)
+            a4 = load_eights(grad, at + np.uintp(4) * far, step)
+            a5 = load_eights(grad, at + np.uintp(5) * far, step)
+            a6 = load_eights(grad, at + np.uintp(6) * far, step)
+            a7 = load_eights(grad, at + np.uintp(7) * far, step)
+            block = _by_pixels((a0, a1, a2, a3, a4, a5, a6, a7))
+            for j in range(8):
+                store(matrix, to + np.uintp(j * LANES), block[j])
+        else:
+            for j in range(p, p + live):
+                at, to = np.uintp(start + places[j]), np.uintp(j * LANES)
+                for lane in range(np.uintp(lanes)):
+                    matrix[to + lane] = grad[at + lane * np.uintp(plane)]
+
+
+@kernel
+def _weight_grad(chunk, chunks, x, grad, taps, table, sums, steps, images, rows, split, window):
+    """sums[part, K/LANES, C*T, LANES] of one of `split` parts of the tiles, the input channels and
+    the groups of output channels."""
+    (batch, channels, x_height), t = x.shape[:3], taps.shape[0]
+    k, out_height, out_width = grad.shape[1:]
+    top, left, height, width = window
+    parts, parts_c, parts_q = split
+    plane, groups = out_height * out_width, (k + LANES - 1) // LANES
+    part, part_c, part_q = chunk % parts, chunk // parts % parts_c, chunk // parts // parts_c
+    c0, c1 = part_c * channels // parts_c, (part_c + 1) * channels // parts_c
+    q0, q1 = part_q * groups // parts_q, (part_q + 1) * groups // parts_q
+    depth = (c1 - c0) * t
+    padded = (depth + _BLOCK - 1) // _BLOCK * _BLOCK
+    bases = np.zeros(padded, np.uintp)
+    for c in range(c1 - c0):
+        for i in range(t):
+            bases[c * t + i] = (c * height + taps[i, 0] - top) * width + taps[i, 1] - left
+    bands = (out_height + rows - 1) // rows
+    tiles = (batch + images - 1) // images * bands
+    most = images * rows * out_width + _BLOCK
+    offsets, places = np.empty(most, np.uintp), np.empty(most, np.int64)
+    blocks = np.empty((most // _BLOCK, 5), np.int64)
+    tile = np.zeros(images * (c1 - c0) * height * width, x.dtype)
+    matrix, flat = np.zeros(most * LANES, x.dtype), grad.ravel()
+    total = np.zeros((q1 - q0) * padded * LANES, x.dtype)
+    listed, count, pixels = (-1, -1), 0, 0
+    for index in range(part * tiles // parts, (part + 1) * tiles // parts):
+        n0, r0 = index // bands * images, index % bands * rows
+        b = min(images, batch - n0)
+        _copy_tile(x, n0, b, c0, c1 - c0, r0 * steps[0] + top, left, tile, height, width)
+        if listed != (b, r0):
+            listed = (b, r0)
+            pixels = b * min(rows, out_height - r0) * out_width
+            count = _list_pixels(
+                taps,
+                table[0],
+                (1, 1),
+                b,
+                r0,
+                rows,
+                steps,
+                (c1 - c0, height, width),
+                x_height,
+                (k, out_height, out_width),
+                offsets,
+                places,
+                blocks,
+            )
+        for q in range(q0, q1):
+            start = n0 * k * plane + r0 * out_width + q * LANES * plane
+            _read(flat, start, plane, min(LANES, k - q * LANES), places, blocks, count, matrix)
+            to = np.uintp((q - q0) * padded * LANES)
+            for d in range(0, padded, _BLOCK):
+                block = _block(tile, bases, d, offsets, 0, pixels, matrix, 0, zeros())
+                for i in range(8):
+                    store(total, to, add(load(total, to), block[i]))
+                    to += np.uintp(LANES)
+    for q in range(q0, q1):
+        for d in range(depth):
+            for lane in range(LANES):
+                at = ((q - q0) * padded + d) * LANES + lane
+                sums[part, q, c0 * t + d, lane] = total[at]
+
+
+@kernel
+def _add_parts(chunk, chunks, sums, out):
+    """sums [parts, K/LANES, D, LANES] -> out [K,D], always in the order of the parts."""
+    k, depth = out.shape
+    for q in range(chunk * k // chunks, (chunk + 1) * k // chunks):
+        for d in range(depth):
+            value = sums[0, q // LANES, d, q % LANES]
+            for part in range(1, sums.shape[0]):
+                value += sums[part, q // LANES, d, q % LANES]
+            out[q, d] = value
+
+
+@lru_cache(maxsize=1024)
+def _tiling(
+    batch: int, channels: int, hw: Pair, bounds: tuple[Pair, Pair], steps: Pair, pixels: int
+) -> tuple[int, int, tuple[int, int, int, int]]:
+    """Images and rows of a tile of a map with hw pixels and taps within bounds; and what it
+    copies: the first row (of the first pixels) and column, height and width."""
+    (top, left), (bottom, right) = bounds
+    span, width = bottom - top + 1, (hw[1] - 1) * steps[1] + right - left + 1
+    fitting = (_TILE_ELEMENTS // (channels * width) - span) // steps[0] + 1
+    sharing = max(_FEWEST_ROWS, -(-hw[0] * batch // MAX_CHUNKS))
+    rows = max(1, min(hw[0], fitting, pixels // hw[1], sharing))
+    height, images = (rows - 1) * steps[0] + span, 1
+    if rows == hw[0]:
+        size = _TILE_ELEMENTS // (channels * height * width), pixels // (hw[0] * hw[1])
+        images = max(1, min(*size, batch // MAX_CHUNKS))
+    return images, rows, (top, left, height, width)
+
+
+def _run_maps(
+    x: Array, weight: Array, outputs: int, maps: Maps, bias: Array | None, out: Array, steps: Pair
+) -> Array:
+    """weight [K,C,KH,KW], whose axis `outputs` are the channels of `out`."""
+    (n, k), c = out.shape[:2], x.shape[1]
+    fill = 0 if bias is None else bias[:, None, None]
+    if x.size == 0:
+        out[:] = fill
+        return out
+    for top, left in maps.bare:
+        out[:, :, top :: maps.strides[0], left :: maps.strides[1]] = fill
+    if out.size == 0 or maps.taps.size == 0:
+        return out
+    groups, taps = -(-k // LANES), len(maps.taps)
+    distances = weight[0].size, weight[0, 0].size
+    matrix = np.empty(groups * LANES * c * taps, np.float32)
+    start = np.zeros(groups * LANES, np.float32)
+    if bias is not None:
+        start[:k] = bias
+    run(
+        _pack,
+        min(groups * c, chunks_for(matrix.size, 1 << 15)),
+        np.ascontiguousarray(weight).reshape(-1),
+        distances[outputs],
+        distances[1 - outputs],
+        maps.picks,
+        maps.table,
+        k,
+        c,
+        matrix,
+    )
+    hw = int(maps.table[0, 4]), int(maps.table[0, 5])
+    images, rows, window = _tiling(n, c, hw, maps.bounds, steps, _TILE_PIXELS)
+    tiles = -(-n // images) * -(-hw[0] // rows)
+    parts = min(groups, -(-MAX_CHUNKS // tiles))
+    chunks = chunks_for(out.size * c * taps // len(maps.table), _SMALLEST)
+    run(
+        _map,
+        min(tiles * parts, chunks),
+        np.ascontiguousarray(x),
+        matrix,
+        maps.taps,
+        maps.table,
+        maps.strides,
+        start,
+        out,
+        steps,
+        images,
+        rows,
+        parts,
+        window,
+    )
+    return out
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    out_hw: Pair,
+) -> Array:
+    """x [N,C,H,W], weight [K,C,KH,KW], bias [K] -> [N,K,OH,OW]."""
+    maps = forward_maps(weight.shape[2:], padding, dilation, out_hw)
+    out = np.empty((x.shape[0], weight.shape[0], *out_hw), x.dtype)
+    return _run_maps(x, weight, 0, maps, bias, out, stride)
+
+
+def conv2d_input_grad(
+    grad: Array,
+    weight: Array,
+    bias: Array | None,
+    input_hw: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+) -> Array:
+    """grad [N,K,OH,OW], weight [K,C,KH,KW], bias [C] -> [N,C,H,W]."""
+    maps = input_grad_maps(weight.shape[2:], stride, padding, dilation, input_hw)
+    out = np.empty((grad.shape[0], weight.shape[1], *input_hw), grad.dtype)
+    return _run_maps(grad, weight, 1, maps, bias, out, (1, 1))
+
+
+def conv2d_weight_grad(
+    x: Array, grad: Array, kernel_hw: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,KH,KW]."""
+    (k, *hw), c, t = grad.shape[1:], x.shape[1], kernel_hw[0] * kernel_hw[1]
+    maps = forward_maps(kernel_hw, padding, dilation, (hw[0], hw[1]))
+    if grad.size == 0 or x.size == 0:
+        return np.zeros((k, c, *kernel_hw), np.float32)
+    if stride == (1, 1) and _work(c, k, t, x) < _work(k, c, t, grad):
+        # The sum over p of grad[k, p] x[c, p + tap] is one of x[c, q] grad[k, q - tap] too: the
+        # same with exchanged roles, and fewer spare lanes.
+        turned = _weight_products(grad, x, -maps.taps, stride)
+        return np.ascontiguousarray(turned.reshape(c, k, *kernel_hw).swapaxes(0, 1))
+    return _weight_products(x, grad, maps.taps, stride).reshape(k, c, *kernel_hw)
+
+
+def _work(k: int, c: int, taps: int, grad: Array) -> int:
+    """Products of a weight gradient, those of spare lanes and of padded blocks included."""
+    return -(-k // LANES) * LANES * -(-c * taps // _BLOCK) * _BLOCK * grad[:, 0].size
+
+
+def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
+    """sum over n, i, j of grad[n,k,i,j] * x[n, c, i*sh + dy[t], j*sw + dx[t]] -> [K, C*T]."""
+    (n, k, height, width), c = grad.shape, x.shape[1]
+    depth, groups = c * len(taps), -(-k // LANES)
+    # Each part of the pixels has sums of its own, each part of the channels copies all pixels.
+    parts_c, parts_q = min(c, 2), min(groups, 2)
+    parts = min(_GRAD_CHUNKS // (parts_c * parts_q), _SUMS_LIMIT // (groups * LANES * depth))
+    parts = max(1, min(parts, n * height))
+    parts_q = min(groups, _GRAD_CHUNKS // (parts_c * parts))
+    (top, left), (bottom, right) = taps.min(axis=0).tolist(), taps.max(axis=0).tolist()
+    bounds, channels = ((top, left), (bottom, right)), -(-c // parts_c)
+    tiling = _tiling(n, channels, (height, width), bounds, stride, _GRAD_TILE_PIXELS)
+    images, rows, window = tiling
+    sums = np.empty((parts, groups, depth, LANES), np.float32)
+    run(
+        _weight_grad,
+        parts * parts_c * parts_q,
+        np.ascontiguousarray(x),
+        np.ascontiguousarray(grad),
+        taps,
+        np.array([(0, len(taps), 0, 0, height, width)]),
+        sums,
+        stride,
+        images,
+        rows,
+        (parts, parts_c, parts_q),
+        window,
+    )
+    out = np.empty((k, depth), np.float32)
+    run(_add_parts, min(k, chunks_for(sums.size, 1 << 16)), sums, out)
+    return out

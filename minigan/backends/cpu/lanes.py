@@ -1,0 +1,185 @@
+"""A vector of float32 as a type that kernels compute with, for loops that LLVM will not vectorise.
+
+LLVM vectorises an innermost loop. A register block, some vectors that all stay in registers while
+the innermost loop adds to them, has to be written out: kernels hold each in a variable, and the
+functions here are what they do with it. A `Vector` has LANES floats: 16 with AVX-512, else 8
+(which LLVM splits in two where registers are shorter). Positions are not checked, as nowhere in a
+kernel, and arrays must be contiguous.
+
+Numba does not see a change of this file: touch the kernels that use it, so that they compile anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+import numba
+from llvmlite import ir
+from numba import extending, types
+from numba.extending import models, register_model
+
+_config: Any = numba.config
+intrinsic: Any = extending.intrinsic
+
+
+def _has_avx512() -> bool:
+    """Of the machine that numba compiles for: NUMBA_CPU_NAME or _FEATURES can name another."""
+    if _config.CPU_FEATURES is not None:
+        return "+avx512f" in _config.CPU_FEATURES
+    if _config.CPU_NAME not in (None, llvmlite.binding.get_host_cpu_name()):
+        return False
+    return bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
+
+
+LANES = 16 if _has_avx512() else 8
+
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
+_INDEX = ir.IntType(32)
+
+
+class Vector(types.Type):
+    """LANES float32 in one register."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"Vector({LANES})")
+
+
+_vector = Vector()
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, _VECTOR)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+def _eights(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+    """The addresses of LANES / 8 runs of 8 floats, `step` apart."""
+    array, index, step = args
+    data = context.make_array(signature.args[0])(context, builder, array).data
+    addresses = []
+    for _ in range(LANES // 8):
+        address = builder.gep(data, [index])
+        addresses.append(builder.bitcast(address, ir.VectorType(ir.FloatType(), 8).as_pointer()))
+        index = builder.add(index, step)
+    return addresses
+
+
+def _shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INDEX, LANES), order))
+
+
+@intrinsic
+def load(typing, array, index):
+    """The LANES floats of the array from `index` on."""
+
+    def generate(context, builder, signature, args):
+        vector = builder.load(_address(context, builder, signature.args[0], *args))
+        vector.align = 4
+        return vector
+
+    return _vector(array, types.uintp), generate
+
+
+@intrinsic
+def store(typing, array, index, vector):
+    """Write the vector to the array from `index` on."""
+
+    def generate(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args[:2])
+        builder.store(args[2], address).align = 4
+        return context.get_dummy_value()
+
+    return types.none(array, types.uintp, _vector), generate
+
+
+@intrinsic
+def zeros(typing):
+    """A vector of zeros."""
+
+    def generate(context, builder, signature, args):
+        return ir.Constant(_VECTOR, [0.0] * LANES)
+
+    return _vector(), generate
+
+
+@intrinsic
+def add(typing, a, b):
+    """a + b."""
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(*args)
+
+    return _vector(_vector, _vector), generate
+
+
+@intrinsic
+def store_eights(typing, array, index, step, vector):
+    """Write the first 8 floats of the vector from `index` on, the next 8 from index + step on."""
+
+    def generate(context, builder, signature, args):
+        for part, address in enumerate(_eights(context, builder, signature, args[:3])):
+            order = ir.Constant(ir.VectorType(_INDEX, 8), list(range(8 * part, 8 * part + 8)))
+            numbers = builder.shuffle_vector(args[3], _UNDEFINED, order)
+            builder.store(numbers, address).align = 4
+        return context.get_dummy_value()
+
+    return types.none(array, types.uintp, types.uintp, _vector), generate
+
+
+@intrinsic
+def add_product(typing, total, number, vector):
+    """total + number * vector, in one rounding where the machine has an instruction for it."""
+
+    def generate(context, builder, signature, args):
+        total, number, vector = args
+        first = builder.insert_element(_UNDEFINED, number, ir.Constant(_INDEX, 0))
+        numbers = _shuffled(builder, first, _UNDEFINED, [0] * LANES)
+        product = builder.fmul(numbers, vector, flags=["contract"])
+        return builder.fadd(total, product, flags=["contract"])
+
+    return _vector(_vector, types.float32, _vector), generate
+
+
+@intrinsic
+def load_eights(typing, array, index, step):
+    """A vector of 8 floats from `index` on, the next 8 from index + step on."""
+
+    def generate(context, builder, signature, args):
+        parts = [builder.load(address) for address in _eights(context, builder, signature, args)]
+        for part in parts:
+            part.align = 4
+        if len(parts) == 1:
+            return parts[0]
+        order = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
+        return builder.shuffle_vector(*parts, order)
+
+    return _vector(array, types.uintp, types.uintp), generate
+
+
+def _selection(order: list[int]) -> Callable[..., Any]:
+    """The LANES numbers at these positions of a and b, laid end to end."""
+
+    @intrinsic
+    def select(typing, a, b):
+        def generate(context, builder, signature, args):
+            return _shuffled(builder, args[0], args[1], order)
+
+        return _vector(_vector, _vector), generate
+
+    return select
+
+
+_INTERLEAVED = [i // 2 + i % 2 * LANES for i in range(2 * LANES)]
+interleave_low = _selection(_INTERLEAVED[:LANES])  # a[0] b[0] a[1] b[1] ...
+interleave_high = _selection(_INTERLEAVED[LANES:])  # the same of the upper halves
+evens = _selection(list(range(0, 2 * LANES, 2)))
+odds = _selection(list(range(1, 2 * LANES, 2)))
