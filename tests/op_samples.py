@@ -451,6 +451,18 @@ _entry(
     S(real(0, 3, 2, 2), Fixed(real(3)), Fixed(positive(3)), real(3), real(3)),
 )
 _entry(
+    "batch_norm_activation", ops.batch_norm_activation,
+    lambda x, mean, var, weight=None, bias=None, momentum=0.1, eps=1e-5, negative_slope=0.0:
+    F.leaky_relu(F.batch_norm(x, mean, var, weight, bias, True, momentum, eps), negative_slope),
+    S(real(4, 3), None, None, real(3), real(3)),
+    S(real(3, 2, 3, 2), None, None, real(2), real(2), negative_slope=0.2),
+    S(real(3, 2, 3, 2), None, None, eps=0.8, negative_slope=0.2),
+    S(real(1, 4, 3, 3), None, None),
+    S(real(3, 2, 5), None, None, real(2), None, negative_slope=0.1),
+    S(real(3, 2, 3, 3), None, None, Fixed(real(2)), Fixed(real(2)), negative_slope=0.2),
+    S(Fixed(real(3, 2, 3, 3)), None, None, real(2), real(2), negative_slope=0.2),
+)
+_entry(
     "instance_norm", ops.instance_norm, "F.instance_norm",
     S(real(2, 3, 3, 2)), S(real(2, 3, 3, 2), weight=real(3), bias=real(3)),
     S(real(2, 3, 6), weight=real(3)), S(real(1, 2, 3, 3), eps=0.1),

@@ -6,8 +6,8 @@ A backend is a plain module of functions on arrays; it knows no Tensor and no gr
 define, or hand on for a dtype or geometry that they do not cover, runs in the reference.
 
 Conventions. Arrays are C-contiguous or not, float32 or float64 unless said; results are new
-arrays of the dtype of the first argument; arguments are never modified (the optimiser kernels,
-which update in place, are the exception). Layout is NCHW, weights are [K, C/groups, KH, KW].
+arrays of the dtype of the first argument; arguments are never modified (move_running and the
+optimiser kernels, which update in place, are the exception). Layout is NCHW, weights are [K, C/groups, KH, KW].
 `stride`, `padding`, `dilation` are (height, width) pairs of ints, padding is symmetric.
 """
 
@@ -25,6 +25,9 @@ class Kernels(Protocol):
 
     xp: Any  # the array namespace: numpy or cupy
     name: str
+    constant: (
+        Any  # (number or small NumPy array, dtype) -> an array on the device, not to be changed
+    )
 
     # --- convolution: a closed family of three bilinear maps ------------------------------
     def conv2d(
@@ -96,6 +99,37 @@ class Kernels(Protocol):
 
     def row_norm_backward(self, grad: Array, xhat: Array, var: Array, eps: float) -> Array:
         """-> grad_x [M,K]."""
+
+    def batch_norm_activation(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float, slope: float
+    ) -> tuple[Array, Array, Array]:
+        """(leaky_relu(batch_norm(x), slope), mean [C], var [C]); slope 0 is relu."""
+
+    def batch_norm_activation_backward(
+        self,
+        grad: Array,
+        x: Array,
+        y: Array,
+        weight: Array | None,
+        bias: Array | None,
+        mean: Array,
+        var: Array,
+        eps: float,
+        slope: float,
+    ) -> tuple[Array, Array, Array]:
+        """-> (grad_x, grad_weight [C], grad_bias [C]); y is the result of batch_norm_activation,
+        whose sign is that of the normalised value (slope >= 0)."""
+
+    def move_running(
+        self,
+        running_mean: Array,
+        running_var: Array,
+        mean: Array,
+        var: Array,
+        momentum: float,
+        unbiased: float,
+    ) -> None:
+        """In place: r = (1 - momentum) r + momentum value; var is multiplied by `unbiased`."""
 
     # --- activations: value, and gradient as one pass -----------------------------------------
     def relu(self, x: Array) -> Array:

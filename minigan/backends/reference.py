@@ -232,6 +232,43 @@ def row_norm_backward(grad: Array, xhat: Array, var: Array, eps: float) -> Array
     return _standardise_backward(grad, xhat, _namespace(grad).sqrt(var + eps)[:, None], (1,))
 
 
+def batch_norm_activation(
+    x: Array, weight: Array | None, bias: Array | None, eps: float, slope: float
+) -> tuple[Array, Array, Array]:
+    """The definition: normalise, then activate."""
+    z, mean, var = batch_norm(x, weight, bias, eps)
+    return leaky_relu(z, slope) if slope else relu(z), mean, var
+
+
+def batch_norm_activation_backward(
+    grad: Array,
+    x: Array,
+    y: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    slope: float,
+) -> tuple[Array, Array, Array]:
+    """Back through the activation, then through the normalisation."""
+    through = leaky_relu_backward(grad, y, slope) if slope else relu_backward(grad, y)
+    return batch_norm_backward(through, x, weight, mean, var, eps)
+
+
+def move_running(
+    running_mean: Array,
+    running_var: Array,
+    mean: Array,
+    var: Array,
+    momentum: float,
+    unbiased: float,
+) -> None:
+    """r = (1 - momentum) r + momentum value, in place."""
+    running_mean[...] = (1 - momentum) * running_mean + momentum * mean
+    running_var[...] = (1 - momentum) * running_var + momentum * unbiased * var
+
+
 # --- activations ---
 
 

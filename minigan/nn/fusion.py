@@ -14,11 +14,15 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from minigan.autograd import is_anomaly_enabled
+from minigan.nn.activation import LeakyReLU, ReLU
 from minigan.nn.convolution import Conv2d
 from minigan.nn.module import Module
+from minigan.nn.normalization import BatchNorm1d, BatchNorm2d, InstanceNorm2d
 from minigan.nn.upsample import Upsample
 from minigan.ops import upsample_conv2d
 from minigan.tensor import Tensor
+
+Activation = ReLU | LeakyReLU
 
 
 class Fusion(NamedTuple):
@@ -49,7 +53,36 @@ def _upsample_conv2d(x: Tensor, upsample: Upsample, conv: Conv2d) -> Tensor:
     return upsample_conv2d(x, conv.weight, conv.bias)
 
 
-TABLE: tuple[Fusion, ...] = (Fusion((Upsample, Conv2d), _doubles_before_conv3, _upsample_conv2d),)
+def _normalised_by_batch(x: Any, norm: BatchNorm1d | BatchNorm2d, activation: Activation) -> bool:
+    """In eval mode nothing is gained: the normalisation is a product and a sum."""
+    return isinstance(x, Tensor) and norm.training and _slope(activation) >= 0
+
+
+def _normalised_alone(x: Any, norm: InstanceNorm2d, activation: Activation) -> bool:
+    plain = norm.weight is None and norm.bias is None and norm.running_mean is None
+    return isinstance(x, Tensor) and plain and _slope(activation) >= 0
+
+
+def _slope(activation: Activation) -> float:
+    return activation.negative_slope if isinstance(activation, LeakyReLU) else 0.0
+
+
+def _normalise_and_activate(x: Tensor, norm: Any, activation: Activation) -> Tensor:
+    return norm.activated(x, _slope(activation))
+
+
+TABLE: tuple[Fusion, ...] = (
+    Fusion((Upsample, Conv2d), _doubles_before_conv3, _upsample_conv2d),
+    *(
+        Fusion((norm, activation), fits, _normalise_and_activate)
+        for norm, fits in (
+            (BatchNorm1d, _normalised_by_batch),
+            (BatchNorm2d, _normalised_by_batch),
+            (InstanceNorm2d, _normalised_alone),
+        )
+        for activation in (ReLU, LeakyReLU)
+    ),
+)
 
 
 class _Mode(threading.local):

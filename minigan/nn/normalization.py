@@ -10,6 +10,7 @@ from minigan.nn import functional as F
 from minigan.nn import init
 from minigan.nn.module import Module, require_input
 from minigan.nn.parameter import Parameter
+from minigan.ops import batch_norm_activation, leaky_relu
 from minigan.tensor import Tensor
 
 
@@ -84,6 +85,22 @@ class _ChannelNorm(Module):
 
 class _BatchNorm(_ChannelNorm):
     def forward(self, input: Tensor) -> Tensor:
+        momentum, by_batch = self._next_batch(input)
+        return F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, by_batch, momentum,
+            self.eps,
+        )  # fmt: skip
+
+    def activated(self, input: Tensor, negative_slope: float) -> Tensor:
+        """A leaky ReLU of the layer's output, in training: one operation for both."""
+        momentum, _ = self._next_batch(input)
+        return batch_norm_activation(
+            input, self.running_mean, self.running_var, self.weight, self.bias, momentum, self.eps,
+            negative_slope,
+        )  # fmt: skip
+
+    def _next_batch(self, input: Tensor) -> tuple[float, bool]:
+        """Check and count a batch: (momentum, whether its own statistics are used)."""
         self._require_input(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
@@ -91,11 +108,7 @@ class _BatchNorm(_ChannelNorm):
             self.num_batches_tracked._version[0] += 1
             if self.momentum is None:
                 momentum = 1.0 / self.num_batches_tracked.item()
-        by_batch = self.training or self.running_mean is None
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, by_batch, momentum,
-            self.eps,
-        )  # fmt: skip
+        return momentum, self.training or self.running_mean is None
 
 
 class BatchNorm1d(_BatchNorm):
@@ -146,6 +159,19 @@ class InstanceNorm2d(_ChannelNorm):
             input, self.running_mean, self.running_var, self.weight, self.bias, by_input, momentum,
             self.eps,
         )  # fmt: skip
+
+    def activated(self, input: Tensor, negative_slope: float) -> Tensor:
+        """A leaky ReLU of the layer's output, without weight, bias and running statistics.
+
+        The channels of all samples are those of a batch of one.
+        """
+        self._require_input(input)
+        n, channels, height, width = input.shape
+        if height * width < 2:
+            return leaky_relu(self(input), negative_slope)  # which says what is wrong
+        flat = input.reshape(1, n * channels, height, width)
+        y = batch_norm_activation(flat, None, None, eps=self.eps, negative_slope=negative_slope)
+        return y.reshape(input.shape)
 
 
 class LayerNorm(Module):

@@ -46,7 +46,13 @@ from minigan.ops.loss import (
     nll_loss,
     smooth_l1_loss,
 )
-from minigan.ops.norm import batch_norm, group_norm, instance_norm, layer_norm
+from minigan.ops.norm import (
+    batch_norm,
+    batch_norm_activation,
+    group_norm,
+    instance_norm,
+    layer_norm,
+)
 from minigan.ops.reduction import (
     all,
     amax,
@@ -105,6 +111,7 @@ __all__ = [
     "argmin",
     "avg_pool2d",
     "batch_norm",
+    "batch_norm_activation",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cat",

@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigan.autograd import Function, no_grad
+from minigan.autograd import Function
 from minigan.backends import kernels_for
-from minigan.errors import ShapeError
+from minigan.errors import ConfigError, ShapeError
 from minigan.ops.elementwise import rsqrt
 from minigan.ops.reduction import mean, var
 from minigan.tensor import Tensor
@@ -30,6 +30,24 @@ def _normalized_grad(
     r = rsqrt(var(x, axes, unbiased=False, keepdim=True) + eps)
     along = mean(grad * xhat, axes, keepdim=True)
     return r * (grad - mean(grad, axes, keepdim=True) - xhat * along)
+
+
+def _batch_norm_grads(
+    grad: Tensor, x: Tensor, weight: Tensor | None, eps: float, needs: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    """Gradients by x and, where they are inputs, by weight and bias."""
+    axes = (0, *range(2, x.ndim))
+    centred = x - mean(x, axes, keepdim=True)
+    xhat = centred * rsqrt(var(x, axes, unbiased=False, keepdim=True) + eps)
+    scaled = grad if weight is None else grad * _per_channel(weight, x.ndim)
+    grads: list[Tensor | None] = [None] * len(needs)
+    if needs[0]:
+        grads[0] = _normalized_grad(scaled, x, xhat, axes, eps)
+    if any(needs[1:2]):
+        grads[1] = (grad * xhat).sum(axes)
+    if any(needs[2:]):
+        grads[2] = grad.sum(axes)
+    return tuple(grads)
 
 
 class BatchNorm(Function):
@@ -49,16 +67,7 @@ class BatchNorm(Function):
 
     def backward(self, grad: Tensor) -> Any:
         x, weight = self.saved
-        axes = (0, *range(2, x.ndim))
-        along_channels = (1, -1) + (1,) * (x.ndim - 2)
-        centred = x - mean(x, axes, keepdim=True)
-        xhat = centred * rsqrt(var(x, axes, unbiased=False, keepdim=True) + self.eps)
-        scaled = grad * weight.reshape(along_channels)
-        return (
-            _normalized_grad(scaled, x, xhat, axes, self.eps) if self.needs[0] else None,
-            (grad * xhat).sum(axes) if self.needs[1] else None,
-            grad.sum(axes) if self.needs[2] else None,
-        )
+        return _batch_norm_grads(grad, x, weight, self.eps, self.needs)
 
     def backward_arrays(self, grad: Any) -> Any:
         x, weight = self.saved
@@ -66,6 +75,38 @@ class BatchNorm(Function):
             grad, x._array, weight._array, self.mean, self.var, self.eps
         )
         return tuple(g if need else None for g, need in zip(grads, self.needs, strict=True))
+
+
+class BatchNormActivation(Function):
+    """y = z where z > 0, else slope z (slope 0 is ReLU), z = BatchNorm of x [N,C,...].
+
+    Takes (x), or (x, weight, bias). After forward, `mean` and `var` are as in BatchNorm.
+    """
+
+    def __init__(self, eps: float, slope: float, affine: bool) -> None:
+        self.eps, self.slope = eps, slope
+        self.saves = (0, "output", 1, 2) if affine else (0, "output")
+
+    def forward(self, x: Any, weight: Any = None, bias: Any = None) -> Any:
+        kernels = kernels_for(x)
+        y, self.mean, self.var = kernels.batch_norm_activation(
+            x, weight, bias, self.eps, self.slope
+        )
+        return y
+
+    def backward(self, grad: Tensor) -> Any:
+        x, y, *affine = self.saved
+        factor = (y._array > 0) * (1.0 - self.slope) + self.slope
+        through = grad * Tensor._wrap(factor.astype(y.dtype))
+        return _batch_norm_grads(through, x, affine[0] if affine else None, self.eps, self.needs)
+
+    def backward_arrays(self, grad: Any) -> Any:
+        x, y, *affine = (t._array for t in self.saved)
+        weight, bias = affine or (None, None)
+        grads = kernels_for(grad).batch_norm_activation_backward(
+            grad, x, y, weight, bias, self.mean, self.var, self.eps, self.slope
+        )
+        return tuple(g if need else None for g, need in zip(grads, self.needs, strict=False))
 
 
 class RowNorm(Function):
@@ -141,24 +182,76 @@ def batch_norm(
         shift = -running_mean * scale
         shift = shift if bias is None else shift + bias
         return input * _per_channel(scale, input.ndim) + _per_channel(shift, input.ndim)
-    count = input.numel() // max(input.shape[1], 1)
-    if count < 2:
-        raise ShapeError(
-            f"batch_norm: training needs more than one value per channel; got {tuple(input.shape)}:"
-            " use a larger batch, or eval()"
-        )
-    xp = kernels_for(input._array).xp
-    channels, dtype = input.shape[1], input.dtype
+    _require_a_batch(input, "batch_norm")
     op = BatchNorm(eps)
-    y = op(
-        input,
-        Tensor._wrap(xp.ones(channels, dtype)) if weight is None else weight,
-        Tensor._wrap(xp.zeros(channels, dtype)) if bias is None else bias,
-    )
-    with no_grad():
-        _update_running(running_mean, op.mean, momentum)
-        _update_running(running_var, op.var, momentum, count / (count - 1))
+    y = op(input, *_affine_params(input, weight, bias))
+    _track(op, input, running_mean, running_var, momentum)
     return y
+
+
+def batch_norm_activation(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    negative_slope: float = 0.0,
+) -> Tensor:
+    """leaky_relu(batch_norm(..., training=True), negative_slope) as one operation; 0 is relu."""
+    _check_channels(
+        input, "batch_norm_activation", weight=weight, bias=bias, running_mean=running_mean
+    )
+    if negative_slope < 0:
+        raise ConfigError(
+            f"batch_norm_activation: negative_slope must not be negative, got {negative_slope}"
+        )
+    _require_a_batch(input, "batch_norm_activation")
+    affine = weight is not None or bias is not None
+    op = BatchNormActivation(eps, float(negative_slope), affine)
+    y = op(input, *(_affine_params(input, weight, bias) if affine else ()))
+    _track(op, input, running_mean, running_var, momentum)
+    return y
+
+
+def _values_per_channel(x: Tensor) -> int:
+    return x.numel() // max(x.shape[1], 1)
+
+
+def _require_a_batch(x: Tensor, op: str) -> None:
+    if _values_per_channel(x) < 2:
+        raise ShapeError(
+            f"{op}: training needs more than one value per channel; got {tuple(x.shape)}: use a "
+            "larger batch, or eval()"
+        )
+
+
+def _affine_params(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weight 1 and bias 0 where they are not given."""
+    xp, shape = kernels_for(x._array).xp, (x.shape[1], x.dtype)
+    return (
+        Tensor._wrap(xp.ones(*shape)) if weight is None else weight,
+        Tensor._wrap(xp.zeros(*shape)) if bias is None else bias,
+    )
+
+
+def _track(
+    op: BatchNorm | BatchNormActivation,
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    momentum: float,
+) -> None:
+    """Move the running statistics towards those of the batch."""
+    if running_mean is None or running_var is None:
+        return
+    count = _values_per_channel(x)
+    kernels_for(x._array).move_running(
+        running_mean._array, running_var._array, op.mean, op.var, momentum, count / (count - 1)
+    )
+    running_mean._version[0] += 1
+    running_var._version[0] += 1
 
 
 def group_norm(

@@ -96,7 +96,17 @@ def _norm_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         rows.append((rng.normal(2, 3, shape), 1e-5))
         var = rng.uniform(0.5, 2, shape[0])
         rows_backward.append((rng.normal(size=shape), rng.normal(size=shape), var, 1e-5))
+    activated = [(*case, slope) for case in forward for slope in (0.0, 0.2)]
+    activated_backward = [
+        (grad, x, rng.normal(size=x.shape), weight, weight, *rest, slope)
+        for grad, x, weight, *rest in backward
+        for slope in (0.0, 0.2)
+    ]
+    statistics = (rng.normal(size=5) for _ in range(4))
     return {
+        "batch_norm_activation": activated,
+        "batch_norm_activation_backward": activated_backward,
+        "move_running": [(*statistics, 0.1, 1.25)],
         "batch_norm": forward,
         "batch_norm_backward": backward,
         "row_norm": rows,
@@ -212,6 +222,7 @@ def _all_cases() -> dict[str, list[Case]]:
 
 CASES = _all_cases()
 IN_PLACE = tuple(f"{name}_step{s}" for name in ("sgd", "adam", "rmsprop") for s in ("", "s"))
+IN_PLACE += ("move_running",)
 
 
 def _mapped(change: Callable[[np.ndarray], Any], case: Case) -> Case:

@@ -7,6 +7,10 @@ from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_g
 from minigan.backends.cpu.linalg import matmul
 from minigan.backends.cpu.memory import keep_freed_memory
 from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
+from minigan.backends.cpu.norm_activation import (
+    batch_norm_activation,
+    batch_norm_activation_backward,
+)
 from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
 from minigan.backends.cpu.optim_many import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cpu.pointwise import (
@@ -37,6 +41,8 @@ __all__ = [
     "adam_step",
     "adam_steps",
     "batch_norm",
+    "batch_norm_activation",
+    "batch_norm_activation_backward",
     "batch_norm_backward",
     "block_sum",
     "conv2d",

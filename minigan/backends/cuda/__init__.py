@@ -7,7 +7,15 @@ cover goes to the reference, which computes with CuPy's array functions.
 
 from minigan.backends.cuda.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cuda.linalg import matmul
-from minigan.backends.cuda.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
+from minigan.backends.cuda.norm import (
+    batch_norm,
+    batch_norm_activation,
+    batch_norm_activation_backward,
+    batch_norm_backward,
+    move_running,
+    row_norm,
+    row_norm_backward,
+)
 from minigan.backends.cuda.optim import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cuda.pointwise import (
     leaky_relu,

@@ -1,0 +1,139 @@
+"""Normalisation and activation as one operation: equal to the two layers at every order."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigan as mg
+from minigan import nn
+from minigan.autograd import detect_anomaly, grad
+from minigan.errors import ConfigError, ShapeError
+from minigan.nn import fusion
+from minigan.ops import batch_norm_activation
+
+LAYERS: list[Any] = [
+    (lambda: [nn.BatchNorm2d(3), nn.ReLU()], (2, 3, 3, 2)),
+    (lambda: [nn.BatchNorm2d(3, 0.8), nn.LeakyReLU(0.2)], (2, 3, 3, 2)),
+    (lambda: [nn.BatchNorm2d(3, affine=False), nn.LeakyReLU(0.2, inplace=True)], (2, 3, 3, 2)),
+    (lambda: [nn.BatchNorm2d(3, bias=False), nn.ReLU()], (2, 3, 3, 2)),
+    (lambda: [nn.BatchNorm2d(3, track_running_stats=False), nn.ReLU()], (2, 3, 3, 2)),
+    (lambda: [nn.BatchNorm2d(3, momentum=None), nn.LeakyReLU(1.0)], (2, 3, 3, 2)),
+    (lambda: [nn.BatchNorm1d(4), nn.LeakyReLU(0.2)], (5, 4)),
+    (lambda: [nn.BatchNorm1d(4), nn.ReLU()], (2, 4, 3)),
+    (lambda: [nn.InstanceNorm2d(3), nn.LeakyReLU(0.2)], (2, 3, 3, 2)),
+    (lambda: [nn.InstanceNorm2d(3), nn.ReLU(True)], (1, 3, 3, 2)),
+]
+
+
+@pytest.fixture
+def fused_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts the sequences that were fused."""
+    calls: list[int] = []
+
+    def counted(plain: Any) -> Any:
+        def run(*args: Any) -> Any:
+            calls.append(1)
+            return plain(*args)
+
+        return run
+
+    table = tuple(f._replace(run=counted(f.run)) for f in fusion.TABLE)
+    monkeypatch.setattr(fusion, "TABLE", table)
+    return calls
+
+
+def everything(net: Any, x: Any, u: Any, v: Any) -> list[Any]:
+    """Output, first gradients recorded and not, second gradients, running statistics."""
+    y = net(x)
+    leaves = [x, *net.parameters()]
+    unrecorded = grad(y, leaves, u, retain_graph=True)
+    first = grad(y, leaves, u, create_graph=True)
+    penalty = sum(((g * w).sum() ** 2 for g, w in zip(first, v, strict=True)), start=mg.zeros(()))
+    second = grad(penalty, [*leaves, u], allow_unused=True)
+    values = [y, *unrecorded, *first, *second, *net.buffers()]
+    return [None if t is None else t.detach().numpy().copy() for t in values]
+
+
+@pytest.mark.parametrize("layers, shape", LAYERS)
+def test_equals_the_two_layers(layers: Any, shape: Any, fused_calls: list[int]) -> None:
+    net = nn.Sequential(*layers()).double()
+    for param in net.parameters():
+        param.data = mg.randn(param.shape, dtype="float64")
+    twin = copy.deepcopy(net)
+    x = mg.randn(shape, dtype="float64", requires_grad=True)
+    u = mg.randn(shape, dtype="float64", requires_grad=True)
+    v = [mg.randn(t.shape, dtype="float64") for t in (x, *net.parameters())]
+    for _ in range(2):  # the running statistics move twice
+        fused = everything(net, x, u, v)
+        with fusion.disabled():
+            plain = everything(twin, x, u, v)
+        for a, b in zip(fused, plain, strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+    assert len(fused_calls) == 2
+
+
+def test_batch_norm_keeps_its_bits_on_the_cpu(fused_calls: list[int]) -> None:
+    net = nn.Sequential(nn.BatchNorm2d(3), nn.LeakyReLU(0.2))
+    x, u = mg.randn(4, 3, 5, 5, requires_grad=True), mg.randn(4, 3, 5, 5)
+    results = []
+    for _ in range(2):
+        y = net(x)
+        results.append([t.detach().numpy() for t in (y, *grad(y, [x, *net.parameters()], u))])
+        with fusion.disabled():
+            y = net(x)
+            results.append([t.detach().numpy() for t in (y, *grad(y, [x, *net.parameters()], u))])
+    assert len(fused_calls) == 2
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [nn.BatchNorm2d(3).eval(), nn.ReLU()],
+        lambda: [nn.InstanceNorm2d(3, affine=True), nn.ReLU()],
+        lambda: [nn.InstanceNorm2d(3, track_running_stats=True), nn.ReLU()],
+        lambda: [nn.BatchNorm2d(3), nn.LeakyReLU(-0.1)],
+        lambda: [nn.BatchNorm2d(3), nn.Tanh()],
+        lambda: [nn.BatchNorm2d(3), nn.Identity(), nn.ReLU()],
+    ],
+)
+def test_other_layers_run_as_they_are(layers: Any, fused_calls: list[int]) -> None:
+    net = nn.Sequential(*layers())
+    x = mg.randn(2, 3, 4, 4)
+    y = net(x).detach().numpy()
+    for layer in net:
+        x = layer(x)
+    np.testing.assert_array_equal(y, x.detach().numpy())
+    assert not fused_calls
+
+
+def test_off_while_somebody_looks_inside(fused_calls: list[int]) -> None:
+    net, x = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), mg.randn(2, 3, 4, 4)
+    seen: list[Any] = []
+    handle = net[0].register_forward_hook(lambda *args: seen.append(args))
+    net(x)
+    handle.remove()
+    with detect_anomaly():
+        net(x)
+    assert len(seen) == 1 and not fused_calls
+    net(x)
+    assert len(fused_calls) == 1
+
+
+def test_a_wrong_input_is_reported_by_the_layer() -> None:
+    for norm in (nn.BatchNorm2d(3), nn.InstanceNorm2d(3)):
+        net = nn.Sequential(norm, nn.ReLU())
+        with pytest.raises(ShapeError, match=r"Norm2d\(3.*input of shape \(2, 4, 5, 5\)"):
+            net(mg.zeros(2, 4, 5, 5))
+        with pytest.raises(ShapeError, match="more than one value per channel"):
+            net(mg.zeros(1, 3, 1, 1))
+    with pytest.raises(ConfigError, match="negative_slope must not be negative, got -1"):
+        batch_norm_activation(mg.zeros(2, 3, 4, 4), None, None, negative_slope=-1)
