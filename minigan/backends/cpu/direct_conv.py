@@ -43,14 +43,22 @@ from minigan.backends.cpu.lanes import (
 from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined, kernel, run
 from minigan.backends.protocol import Array, Pair
 
+_FEW_CHANNELS = 3
 _BLOCK = 8  # pixels of a register block
 _TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
 _TILE_PIXELS = 1024
 _FEWEST_ROWS = 4  # of a band: each copies the rows that its windows share with its neighbours
+_ALIASING = 64  # elements
 _SMALLEST = 1 << 19  # products that are worth a thread
 _GRAD_TILE_PIXELS = 512  # whose `grad`, LANES channels of it, is about the first-level cache
 _GRAD_CHUNKS = 8
 _SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
+
+
+def suits(outputs: int, inputs: int) -> bool:
+    """Whether a map with so many output and input channels belongs here, measured on the layers
+    of the models: with few outputs and many inputs most lanes would be spare."""
+    return outputs > _FEW_CHANNELS or inputs <= _FEW_CHANNELS
 
 
 @inlined
@@ -115,48 +123,37 @@ def _by_pixels(block):
 
 
 @helper
-def _copy_tile(x, n0, images, c0, channels, y0, x0, tile, height, width):
+def _copy_tile(x, n0, images, c0, channels, y0, x0, whole, tile, height, width):
     """Images n0.. and channels c0.. from row y0 and column x0 on -> tile [images,channels,height,
-    width]; 0 outside the image, where the tile's columns hold it already."""
+    width]. Outside the image are zeros; those of `whole` images are there since the first tile."""
     x_channels, x_height, x_width = x.shape[1:]
-    first = max(0, -x0)
-    count = np.uintp(max(0, min(width, x_width - x0) - first))
+    left = max(0, -x0)
+    count = np.uintp(max(0, min(width, x_width - x0) - left))
+    first, end = min(max(0, -y0), height), min(height, x_height - y0)
     pixels = x.ravel()
     for p in range(images * channels):
         plane = (n0 + p // channels) * x_channels + c0 + p % channels
-        for b in range(height):
-            y, to = y0 + b, np.uintp((p * height + b) * width + first)
-            if 0 <= y < x_height:
-                start = np.uintp((plane * x_height + y) * x_width + x0 + first)
-                for j in range(count):
-                    tile[to + j] = pixels[start + j]
-            else:
-                for j in range(count):
-                    tile[to + j] = 0
+        for b in range(first, end):
+            to = np.uintp((p * height + b) * width + left)
+            start = np.uintp((plane * x_height + y0 + b) * x_width + x0 + left)
+            for j in range(count):
+                tile[to + j] = pixels[start + j]
+        if not whole:
+            tile[p * height * width : (p * height + first) * width] = 0
+            tile[(p * height + max(first, end)) * width : (p + 1) * height * width] = 0
 
 
 @helper
 def _list_pixels(
-    taps,
-    row,
-    strides,
-    images,
-    r0,
-    rows,
-    steps,
-    tile_shape,
-    x_height,
-    out_shape,
-    bases,
-    places,
+    taps, row, strides, images, rows, steps, whole, x_height, tile_shape, out_shape, bases, places,
     blocks,
-):
+):  # fmt: skip
     """Of a tile's pixels: where their windows begin in the tile and where they lie in the output;
     of its blocks of 8: the first pixel, how many there are, the taps from, to, and whether they
     lie side by side in the output. Returns how many blocks there are."""
     channels, height, width = tile_shape
     k, out_height, out_width = out_shape
-    rows, columns = min(rows, row[4] - r0), row[5]
+    columns = row[5]
     by_rows = columns < _BLOCK  # then short rows lie beside the same rows of other images
     outer, inner = (rows, images) if by_rows else (images, rows)
     lines = np.empty(images * rows * columns, np.int64)
@@ -167,20 +164,21 @@ def _list_pixels(
             for j in range(columns):
                 bases[pixels] = (b * channels * height + i * steps[0]) * width + j * steps[1]
                 places[pixels] = (b * k * out_height + i * strides[0]) * out_width + j * strides[1]
-                lines[pixels] = (r0 + i) * steps[0]
+                lines[pixels] = i * steps[0]
                 pixels += 1
     bases[pixels : pixels + _BLOCK] = 0  # a block of fewer than 8 reads something
     count = (pixels + _BLOCK - 1) // _BLOCK
     for block in range(count):
         first = max(0, min(block * _BLOCK, pixels - _BLOCK))  # the last overlaps the one before
         end, t0, t1 = min(first + _BLOCK, pixels), row[0], row[1]
-        lowest = highest = lines[first]
-        for p in range(first, end):
-            lowest, highest = min(lowest, lines[p]), max(highest, lines[p])
-        while t0 < t1 and not -highest <= taps[t0, 0] < x_height - lowest:
-            t0 += 1
-        while t0 < t1 and not -highest <= taps[t1 - 1, 0] < x_height - lowest:
-            t1 -= 1
+        if whole:
+            lowest = highest = lines[first]
+            for p in range(first, end):
+                lowest, highest = min(lowest, lines[p]), max(highest, lines[p])
+            while t0 < t1 and not -highest <= taps[t0, 0] < x_height - lowest:
+                t0 += 1
+            while t0 < t1 and not -highest <= taps[t1 - 1, 0] < x_height - lowest:
+                t1 -= 1
         blocks[block, 0], blocks[block, 1], blocks[block, 2] = first, end - first, t0
         blocks[block, 3] = t1
         blocks[block, 4] = places[end - 1] - places[first] == _BLOCK - 1 and end - first == _BLOCK
@@ -250,27 +248,30 @@ def _map(
             offsets[t * channels + c] = at
     tile = np.zeros(images * channels * height * width, x.dtype)
     values, flat = np.empty(_BLOCK * LANES, x.dtype), out.ravel()
-    copied, listed = -1, (-1, -1)
+    copied, listed = -1, (-1, -1, -1)
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         part, index = unit % parts, unit // parts
         n0, r0 = index // bands * images, index % bands * rows
         b = min(images, batch - n0)
         if index != copied:
             copied = index
-            _copy_tile(x, n0, b, 0, channels, r0 * steps[0] + top, left, tile, height, width)
-        if listed != (b, r0):
-            listed = (b, r0)
+            _copy_tile(
+                x, n0, b, 0, channels, r0 * steps[0] + top, left, bands == 1, tile, height, width
+            )
+        most_rows, fewest_rows = min(rows, table[0, 4] - r0), min(rows, table[maps - 1, 4] - r0)
+        if listed != (b, most_rows, fewest_rows):
+            listed = (b, most_rows, fewest_rows)
             for m in range(maps):
                 counts[m] = _list_pixels(
                     taps,
                     table[m],
                     strides,
                     b,
-                    r0,
-                    rows,
+                    min(rows, table[m, 4] - r0),
                     steps,
-                    (channels, height, width),
+                    bands == 1,
                     x_height,
+                    (channels, height, width),
                     (k, out_height, out_width),
                     bases[m * most : (m + 1) * most],
                     places[m * most : (m + 1) * most],
@@ -349,20 +350,22 @@ def _weight_grad(chunk, chunks, x, grad, taps, table, sums, steps, images, rows,
     for index in range(part * tiles // parts, (part + 1) * tiles // parts):
         n0, r0 = index // bands * images, index % bands * rows
         b = min(images, batch - n0)
-        _copy_tile(x, n0, b, c0, c1 - c0, r0 * steps[0] + top, left, tile, height, width)
-        if listed != (b, r0):
-            listed = (b, r0)
-            pixels = b * min(rows, out_height - r0) * out_width
+        _copy_tile(
+            x, n0, b, c0, c1 - c0, r0 * steps[0] + top, left, bands == 1, tile, height, width
+        )
+        r = min(rows, out_height - r0)
+        if listed != (b, r):
+            listed, pixels = (b, r), b * r * out_width
             count = _list_pixels(
                 taps,
                 table[0],
                 (1, 1),
                 b,
-                r0,
-                rows,
+                r,
                 steps,
-                (c1 - c0, height, width),
+                False,
                 x_height,
+                (c1 - c0, height, width),
                 (k, out_height, out_width),
                 offsets,
                 places,
@@ -407,7 +410,11 @@ def _tiling(
     fitting = (_TILE_ELEMENTS // (channels * width) - span) // steps[0] + 1
     sharing = max(_FEWEST_ROWS, -(-hw[0] * batch // MAX_CHUNKS))
     rows = max(1, min(hw[0], fitting, pixels // hw[1], sharing))
+    bands = -(-hw[0] // rows)
+    rows = -(-hw[0] // bands)
     height, images = (rows - 1) * steps[0] + span, 1
+    # A block reads the same place in every channel: these must not share a few lines of the cache.
+    width += height * width % _ALIASING == 0
     if rows == hw[0]:
         size = _TILE_ELEMENTS // (channels * height * width), pixels // (hw[0] * hw[1])
         images = max(1, min(*size, batch // MAX_CHUNKS))
