@@ -28,6 +28,7 @@ from itertools import product
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu import columns_conv, direct_conv, winograd
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array, Pair
 
@@ -291,8 +292,15 @@ def conv2d(
         (x.shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel_hw[i] - 1) - 1) // stride[i] + 1
         for i in (0, 1)
     )
-    out = np.empty((x.shape[0], k, oh, ow), x.dtype)
     taps = _taps((kernel_hw[0], kernel_hw[1]), padding, dilation)
+    if columns_conv.suits(x.shape[0] * oh * ow, weight.size):
+        return columns_conv.conv2d(x, weight, bias, taps, stride, (oh, ow))
+    pixels = x.shape[0] * oh * ow
+    if winograd.suits(x.shape[0], c, weight.shape, stride, dilation, (oh, ow), pixels):
+        return winograd.conv2d(x, weight, bias, stride[0], padding, (oh, ow))
+    if direct_conv.suits(k, c):
+        return direct_conv.conv2d(x, weight, bias, stride, padding, dilation, (oh, ow))
+    out = np.empty((x.shape[0], k, oh, ow), x.dtype)
     return _run_maps(x, [weight], [taps], [(0, 0)], (1, 1), bias, out, stride)
 
 
@@ -312,13 +320,22 @@ def conv2d_input_grad(
             grad, weight, bias, input_hw, stride, padding, dilation, groups
         )
     k, c, kh, kw = weight.shape
+    taps_read = _taps((kh, kw), padding, dilation)
+    if columns_conv.suits(grad[:, 0].size, weight.size):
+        return columns_conv.conv2d_input_grad(grad, weight, bias, taps_read, stride, input_hw)
+    n, _, *size = grad.shape
+    pixels = n * input_hw[0] * input_hw[1] // (stride[0] * stride[1])
+    if winograd.suits(n, c, weight.shape, stride, dilation, (size[0], size[1]), pixels):
+        return winograd.conv2d_input_grad(grad, weight, bias, stride[0], padding, input_hw)
+    if direct_conv.suits(c, k):
+        geometry = input_hw, stride, padding, dilation
+        return direct_conv.conv2d_input_grad(grad, weight, bias, *geometry)
     out = np.empty((grad.shape[0], c, *input_hw), grad.dtype)
     # Input row y met output row i at tap h when y = i * stride + h * dilation - padding; for the
     # rows y = q * stride + top that is i = q + (top + padding - h * dilation) / stride.
-    offsets = _taps((kh, kw), padding, dilation)
     weights, taps, corners = [], [], []
     for corner in product(*(range(min(s, size)) for s, size in zip(stride, input_hw, strict=True))):
-        distance = np.array(corner) - offsets
+        distance = np.array(corner) - taps_read
         reaching = np.flatnonzero((distance % stride == 0).all(axis=1))
         if reaching.size == 0:
             fill = 0 if bias is None else bias[:, None, None]
@@ -346,6 +363,13 @@ def conv2d_weight_grad(
         return reference.conv2d_weight_grad(x, grad, kernel_hw, stride, padding, dilation, groups)
     k, c = grad.shape[1], x.shape[1]
     taps = _taps(kernel_hw, padding, dilation)
+    if columns_conv.suits(grad[:, 0].size, k * c * len(taps)):
+        return columns_conv.conv2d_weight_grad(x, grad, taps, stride, kernel_hw)
+    (n, _, *size), shape = grad.shape, (k, c, *kernel_hw)
+    pixels = n * size[0] * size[1]
+    if winograd.suits(n, c, shape, stride, dilation, (size[0], size[1]), pixels):
+        return winograd.conv2d_weight_grad(x, grad, stride[0], padding, kernel_hw)
+    return direct_conv.conv2d_weight_grad(x, grad, kernel_hw, stride, padding, dilation)
     if tuple(stride) == (1, 1) and k < c:
         # The sum over p of grad[k, p] x[c, p + tap] is one of x[c, q] grad[k, q - tap] too: the
         # same with exchanged roles, and fewer channels to gather.

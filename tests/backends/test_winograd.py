@@ -1,0 +1,151 @@
+"""Winograd's convolutions: the algebra exactly, the maps in float32, and which layers they take."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minigan.backends import reference
+from minigan.backends.cpu import conv, threads, winograd
+from minigan.backends.cpu.winograd_matrices import matrices
+
+# N, C, H, W, K, kernel, stride, padding
+GEOMETRIES = [
+    (1, 1, 4, 4, 1, 3, 1, (1, 1)),
+    (2, 3, 9, 7, 5, 3, 1, (1, 1)),  # partial tiles
+    (3, 5, 6, 11, 6, 3, 1, (0, 2)),
+    (2, 4, 13, 10, 3, 5, 1, (2, 0)),  # tiles of 2x2 outputs
+    (2, 3, 8, 8, 5, 4, 2, (1, 1)),
+    (1, 2, 15, 12, 7, 4, 2, (1, 0)),
+    (3, 4, 14, 14, 4, 5, 2, (2, 2)),
+    (2, 3, 9, 16, 3, 3, 2, (1, 1)),
+    (1, 2, 40, 38, 3, 4, 2, (1, 1)),  # more than a block of tiles
+    (5, 33, 8, 8, 35, 3, 1, (1, 1)),  # more channels than a vector has lanes
+    (0, 2, 8, 8, 3, 3, 1, (1, 1)),
+]
+
+
+def arrays(geometry):
+    n, c, h, w, k, kernel, stride, padding = geometry
+    rng = np.random.default_rng((n, c, h, w, k, kernel))
+    x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((k, c, kernel, kernel))
+    window = (stride, stride), padding, (1, 1), 1
+    grad = rng.standard_normal(reference.conv2d(x, weight, None, *window).shape)
+    return x, weight, grad, rng.standard_normal(k), rng.standard_normal(c), window
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_all_three_maps(monkeypatch, geometry):
+    monkeypatch.setattr(winograd, "suits", lambda *args: True)
+    monkeypatch.setattr(conv.columns_conv, "suits", lambda *args: False)
+    x, weight, grad, bias_k, bias_c, window = arrays(geometry)
+    for name, args in (
+        ("conv2d", (x, weight, bias_k)),
+        ("conv2d", (x, weight, None)),
+        ("conv2d_input_grad", (grad, weight, bias_c, x.shape[2:])),
+        ("conv2d_input_grad", (grad, weight, None, x.shape[2:])),
+        ("conv2d_weight_grad", (x, grad, weight.shape[2:])),
+    ):
+        expected = getattr(reference, name)(*args, *window)
+        single = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in args]
+        actual = getattr(conv, name)(*single, *window)
+        assert actual.shape == expected.shape and actual.dtype == np.float32
+        scale = np.abs(expected).max(initial=1e-3)
+        np.testing.assert_allclose(actual / scale, expected / scale, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("block_tiles", [1, 7])
+def test_blocks_of_few_rows_of_tiles(monkeypatch, block_tiles):
+    monkeypatch.setattr(winograd, "_BLOCK_BYTES", 0)
+    monkeypatch.setattr(winograd, "_FEWEST_TILES", block_tiles)
+    test_all_three_maps(monkeypatch, (2, 3, 15, 18, 5, 4, 2, (1, 1)))
+    test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 3, 1, (1, 1)))
+    test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 5, 1, (1, 1)))
+
+
+@pytest.mark.parametrize("m, r", [(4, 2), (4, 3), (2, 5), (3, 3)])
+def test_the_matrices_compute_a_correlation(m, r):
+    a, g, b = (matrix.astype(np.float64) for matrix in matrices(m, r))
+    rng = np.random.default_rng(m)
+    d, w = rng.standard_normal(m + r - 1), rng.standard_normal(r)
+    expected = [np.dot(w, d[i : i + r]) for i in range(m)]
+    np.testing.assert_allclose(a.T @ ((g @ w) * (b.T @ d)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel, stride", [(3, 1), (4, 2), (5, 1), (5, 2)])
+def test_the_rounding_error_is_small(kernel, stride):
+    """Of the size of the result, the root of the mean square error: 8e-7 to 2e-6, direct 2e-7 to 7e-7."""
+    x, weight, grad, _, _, window = arrays((2, 64, 32, 32, 48, kernel, stride, (1, 1)))
+    single = [array.astype(np.float32) for array in (x, weight, grad)]
+    pad, hw = (1, 1), (kernel, kernel)
+    for actual, expected in (
+        (
+            winograd.conv2d(single[0], single[1], None, stride, pad, grad.shape[2:]),
+            reference.conv2d(x, weight, None, *window),
+        ),
+        (
+            winograd.conv2d_input_grad(single[2], single[1], None, stride, pad, x.shape[2:]),
+            reference.conv2d_input_grad(grad, weight, None, x.shape[2:], *window),
+        ),
+        (
+            winograd.conv2d_weight_grad(single[0], single[2], stride, pad, hw),
+            reference.conv2d_weight_grad(x, grad, hw, *window),
+        ),
+    ):
+        error = np.sqrt(np.mean((actual - expected) ** 2)) / expected.std()
+        assert error < 4e-6
+
+
+def chosen(n, c, k, kernel, stride, size, dilation=1):
+    shape = (k, c, kernel, kernel)
+    pixels = n * size * size
+    return winograd.suits(n, c, shape, (stride, stride), (dilation, dilation), (size, size), pixels)
+
+
+def test_which_layers_belong_here():
+    assert chosen(1, 256, 256, 3, 1, 64)  # a residual block of CycleGAN
+    assert chosen(64, 128, 256, 4, 2, 8)  # DCGAN
+    assert not chosen(64, 64, 128, 4, 2, 7)  # tiles that hang over the edge
+    assert not chosen(64, 1, 64, 4, 2, 32)
+    assert not chosen(1, 256, 256, 3, 1, 2)
+    assert not chosen(1, 256, 256, 7, 1, 64)
+    assert not chosen(1, 256, 256, 1, 1, 64)
+    assert not chosen(1, 256, 256, 3, 3, 64)
+    assert not chosen(1, 256, 256, 3, 1, 64, dilation=2)
+
+
+def test_minigan_exact_keeps_to_direct_convolutions():
+    code = (
+        "from minigan.backends.cpu import winograd;"
+        "print(winograd.suits(1, 256, (256, 256, 3, 3), (1, 1), (1, 1), (64, 64), 4096))"
+    )
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "MINIGAN_EXACT": value},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for value in ("1", "0", "")
+    ]
+    assert answers == ["False", "True", "True"]
+
+
+def test_the_same_bits_on_one_thread_and_on_many(monkeypatch):
+    x, weight, grad, _, _, _ = arrays((4, 33, 16, 16, 32, 3, 1, (1, 1)))
+    x, weight, grad = (array.astype(np.float32) for array in (x, weight, grad))
+    results = []
+    for number in (1, 3):
+        monkeypatch.setattr(threads, "_threads", number)
+        results.append(
+            (
+                winograd.conv2d(x, weight, None, 1, (1, 1), (16, 16)),
+                winograd.conv2d_input_grad(grad, weight, None, 1, (1, 1), (16, 16)),
+                winograd.conv2d_weight_grad(x, grad, 1, (1, 1), (3, 3)),
+            )
+        )
+    for one, many in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, many)
