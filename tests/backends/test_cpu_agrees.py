@@ -354,15 +354,6 @@ def test_bits_do_not_depend_on_threads(name, restore_threads):
                 assert a.tobytes() == b.tobytes()
 
 
-def test_errors_in_a_worker_reach_the_caller(restore_threads):
-    def broken(chunk, chunks):
-        raise ZeroDivisionError("from a chunk")
-
-    threads.set_num_threads(2)
-    with pytest.raises(ZeroDivisionError, match="from a chunk"):
-        threads.run(broken, 8)
-
-
 def test_thread_counts_are_checked(monkeypatch):
     with pytest.raises(ConfigError, match="0 threads"):
         threads.set_num_threads(0)

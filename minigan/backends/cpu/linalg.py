@@ -17,8 +17,9 @@ from minigan.backends import reference
 from minigan.backends.cpu.threads import MAX_CHUNKS, all_float32, kernel, run
 from minigan.backends.protocol import Array
 
-_SMALLEST = 1 << 23  # multiply-adds that are worth a thread
-_NARROWEST = 192  # rows or columns of a block; each block packs all of the other matrix anew
+_SMALLEST = 1 << 22  # multiply-adds that are worth two blocks
+_LARGE = 1 << 24  # multiply-adds of a block where there are more: each packs the other matrix anew
+_FEW_ROWS = 256  # rather columns than blocks of so few rows, which use the packed matrix too little
 _FLOAT, _PLAIN, _TRANSPOSED = ord("s"), ord("n"), ord("t")
 
 _sgemm = _BLAS().numba_xxgemm(types.float32)
@@ -63,10 +64,18 @@ def _product(a: Array, b: Array) -> Array:
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0] if b_transposed else b.shape[1]
     out = np.empty((m, n), np.float32)
-    # Not by the number of threads: how a sum is rounded must not depend on the machine.
-    chunks = min(MAX_CHUNKS, m * n * k // _SMALLEST, max(m, n) // _NARROWEST)
-    run(_blocks, max(1, chunks), n > m, a, a_transposed, b, b_transposed, out)
+    chunks = _chunks(m * n * k)
+    # Blocks of rows lie apart in memory; threads that write columns wait for each other's lines.
+    by_columns = m < _FEW_ROWS and m < 4 * n
+    run(_blocks, min(chunks, max(m, n)), by_columns, a, a_transposed, b, b_transposed, out)
     return out
+
+
+def _chunks(operations: int) -> int:
+    """A power of two, by size alone: how a sum is rounded must not depend on the machine."""
+    if operations < _SMALLEST:
+        return 1
+    return min(MAX_CHUNKS, max(2, 1 << (operations // _LARGE).bit_length() >> 1))
 
 
 def _stored(matrix: Array) -> tuple[Array, bool]:

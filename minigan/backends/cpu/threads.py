@@ -3,7 +3,8 @@
 A kernel is a compiled function `kernel(chunk, chunks, *arrays)` that does its share of the work;
 `run` calls it for every chunk, on as many threads as are free. How work is cut into chunks
 depends on sizes alone, never on the number of threads, so results are the same bits on one core
-and on many. Chunks are handed out as threads become free, which evens out busy machines.
+and on many. Chunks are handed out as threads become free, which evens out busy machines: see
+handover.py.
 
 Numba's own `prange` is not used: its portable thread pool aborts when two Python threads enter
 it, its OpenMP pool does not survive a fork, and each parallel function compiles twice as long.
@@ -14,21 +15,26 @@ on the same cores make each other wait for whole scheduler ticks.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
-from itertools import count
-from queue import SimpleQueue
+from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
 from numba.core import event
 
+from minigan.backends.cpu.handover import STAMP, all_asleep, lead, new_desk, packed, serve
 from minigan.errors import ConfigError
 
 MAX_CHUNKS = 16
+
+_MOST_HELPERS = 63
+_LOOKS = 1 << 14  # how often a helper looks for work before it sleeps
 
 # The flags let LLVM vectorise sums and fuse multiply-add; NaN and infinity keep their meaning.
 _OPTIONS: dict[str, Any] = {
@@ -36,14 +42,32 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz"},
 }
+_COMPILED_CODE_ONLY: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, and keep the machine code on disk where a folder allows it."""
+    """Compile at the first call, and keep the machine code on disk where a folder allows it.
+
+    The result takes a desk and a number of helpers before its arguments: call it by `run`.
+    """
+    inner = numba.njit(**_OPTIONS, **_COMPILED_CODE_ONLY)(function)
+    # Numba's cache knows a function by its file, line and name: the entry goes by its kernel's.
+    place = function.__code__
+    code = _entry.__code__.replace(
+        co_filename=place.co_filename, co_firstlineno=place.co_firstlineno
+    )
+    names = {"__name__": function.__module__, "_kernel": inner, "packed": packed, "lead": lead}
+    entry = FunctionType(code, names, function.__name__)
+    entry.__qualname__ = f"{function.__qualname__}.{STAMP}"
     try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
+        return numba.njit(cache=True, nogil=True)(entry)
     except RuntimeError:  # neither the package's nor the user's cache folder can be written
-        return numba.njit(**_OPTIONS)(function)
+        return numba.njit(nogil=True)(entry)
+
+
+def _entry(desk: int, helpers: int, chunks: int, *args: Any) -> Any:
+    function, arguments = packed(_kernel, args)  # type: ignore[name-defined]  # noqa: F821
+    return lead(desk, helpers, chunks, function, arguments)
 
 
 helper = numba.njit(**_OPTIONS)  # what kernels of the same file call; compiled into them
@@ -60,49 +84,23 @@ def all_float32(*arrays: Any) -> bool:
     return all(array is None or array.dtype == np.float32 for array in arrays)
 
 
-class _Job:
-    """One call of `run`: threads take chunk numbers from it until none is left."""
-
-    def __init__(self, function: Callable[..., None], chunks: int, args: tuple[Any, ...]) -> None:
-        self.function, self.chunks, self.args = function, chunks, args
-        self._numbers = count()  # next() is atomic under the GIL
-        self.reports: SimpleQueue[int | BaseException] = SimpleQueue()
-
-    def work(self) -> int:
-        """Run chunks until none is left; how many this thread ran."""
-        done = 0
-        while (chunk := next(self._numbers)) < self.chunks:
-            self.function(chunk, self.chunks, *self.args)
-            done += 1
-        return done
-
-
 class _Pool:
-    """Daemon threads that wait for jobs; started at the first parallel call of a process."""
+    """Daemon threads that help; started at the first parallel call of a process."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._workers = 0
+        self.desk = new_desk(_MOST_HELPERS)
+        self.address = self.desk.ctypes.data
+        self.helpers = 0
         self._starting = threading.Lock()
 
-    def share(self, job: _Job, helpers: int) -> None:
+    def start(self, helpers: int) -> None:
         with self._starting:
-            while self._workers < helpers:
-                threading.Thread(target=self._serve, name="minigan-kernel", daemon=True).start()
-                self._workers += 1
-        for _ in range(helpers):
-            self._jobs.put(job)
-
-    def _serve(self) -> None:
-        while True:
-            job = self._jobs.get()
-            try:
-                done: int | BaseException = job.work()
-            except BaseException as error:  # handed to the caller of run, who raises it
-                done = error
-            if done:
-                job.reports.put(done)
-            del job  # it holds the caller's arrays, and the next one may be long in coming
+            while self.helpers < helpers:
+                args = (self.address, self.helpers, _LOOKS)
+                threading.Thread(
+                    target=serve, args=args, name="minigan-kernel", daemon=True
+                ).start()
+                self.helpers += 1
 
 
 _pool = _Pool()
@@ -113,25 +111,25 @@ def _after_fork() -> None:
     _pool = _Pool()  # threads do not survive a fork
 
 
+@atexit.register
+def _rest() -> None:
+    """Let the helpers fall asleep: none may run compiled code while it is taken down."""
+    end = time.monotonic() + 1
+    while not all_asleep(_pool.desk) and time.monotonic() < end:
+        time.sleep(1e-3)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def run(function: Callable[..., None], chunks: int, *args: Any) -> None:
-    """Call the compiled `function(chunk, chunks, *args)` for each chunk, in any order."""
-    helpers = min(get_num_threads(), chunks) - 1
-    if helpers <= 0:
-        for chunk in range(chunks):
-            function(chunk, chunks, *args)
-        return
-    job = _Job(function, chunks, args)
-    _pool.share(job, helpers)
-    missing = chunks - job.work()
-    while missing:
-        report = job.reports.get()
-        if isinstance(report, BaseException):
-            raise report
-        missing -= report
+def run(function: Callable[..., Any], chunks: int, *args: Any) -> None:
+    """Let the kernel do every chunk, in any order. Raises MemoryError where one has no room."""
+    helpers = min(_threads, chunks, _MOST_HELPERS + 1) - 1
+    if helpers > _pool.helpers:
+        _pool.start(helpers)
+    if not function(_pool.address, helpers, chunks, *args):
+        raise MemoryError(f"{function.__name__}: a kernel found no memory to work in")
 
 
 def _available_cores() -> int:

@@ -36,9 +36,10 @@ _WEIGHT_GRAD_CHUNKS = 8
 
 
 @kernel
-def _split_weight(weight, part0, part1, part2, part3):
+def _split_weight(chunk, chunks, weight, part0, part1, part2, part3):
     """weight [K,C,3,3] -> the matrices [1,K,C], [2,K,C], [2,K,C], [4,K,C]."""
-    for k in range(weight.shape[0]):
+    filters = weight.shape[0]
+    for k in range(chunk * filters // chunks, (chunk + 1) * filters // chunks):
         for c in range(weight.shape[1]):
             top = weight[k, c, 0, 0] + weight[k, c, 0, 1] + weight[k, c, 0, 2]
             middle = weight[k, c, 1, 0] + weight[k, c, 1, 1] + weight[k, c, 1, 2]
@@ -349,7 +350,7 @@ def _tile(n: int, height: int, width: int, pixels: int) -> tuple[int, int, int]:
 def _matrices(weight: Array) -> tuple[Array, ...]:
     k, c = weight.shape[:2]
     parts = tuple(np.empty((m, k, c), weight.dtype) for m in (1, 2, 2, 4))
-    _split_weight(weight, *parts)
+    run(_split_weight, 1, weight, *parts)
     return tuple(part.reshape(-1, c) for part in parts)
 
 

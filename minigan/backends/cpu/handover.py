@@ -1,0 +1,260 @@
+"""Handing work to helper threads from compiled code: no interpreter lock, no call to the system.
+
+To wake a sleeping thread takes longer than most kernels of a small network. So a helper that has
+finished its share keeps looking for the next one for a while before it sleeps: the kernels of a
+training step follow each other fast enough to find it awake.
+
+Caller and helpers meet at a desk, an array of 64-bit words: the job (`_FUNCTION`, `_ARGUMENTS`,
+`_CHUNKS`), the next chunk to take, and a word for each helper that says what it does. The caller
+changes FREE or ASLEEP to POSTED, the helper POSTED to WORKING and that to FREE. Chunks are taken
+one by one, so a helper that comes late, or never, only leaves more of them to the caller, who takes
+his offer back before he returns. A desk has one caller at a time; others do their work alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_FREE, _POSTED, _WORKING, _ASLEEP = range(4)
+
+_WORD, _LINE = 8, 128  # bytes; two cache lines, as processors fetch them in pairs
+_FUNCTION, _ARGUMENTS, _CHUNKS, _FAILED, _OWNED = range(0, 5 * _WORD, _WORD)
+_ACQUIRE, _RELEASE, _YIELD = range(5 * _WORD, 8 * _WORD, _WORD)  # functions of the system
+_NEXT = _LINE
+_HELPERS = 2 * _LINE  # of each helper, a line: what it does, and the lock that it sleeps at
+_LOCK = _WORD
+
+_PATIENCE = 4096  # looks at a helper that is still working before the core is offered to others
+
+# Part of every kernel's name in numba's cache: this file is compiled into them all.
+STAMP = f"{zlib.crc32(Path(__file__).read_bytes()):08x}"
+
+_compiled = numba.njit(nogil=True, error_model="numpy", cache=True)
+_inlined = numba.njit(nogil=True, error_model="numpy")
+
+
+def new_desk(helpers: int) -> np.ndarray:
+    """A desk for so many helpers, all asleep until they are started."""
+    desk = np.zeros((_HELPERS + helpers * _LINE) // _WORD, np.int64)
+    # Python's own locks work on every system, and these functions do not need the interpreter.
+    python = ctypes.pythonapi
+    desk[_ACQUIRE // _WORD] = _address(python.PyThread_acquire_lock)
+    desk[_RELEASE // _WORD] = _address(python.PyThread_release_lock)
+    desk[_YIELD // _WORD] = _address(_yielding())
+    python.PyThread_allocate_lock.restype = ctypes.c_void_p
+    for helper in range(helpers):
+        line = (_HELPERS + helper * _LINE) // _WORD
+        desk[line] = _ASLEEP
+        desk[line + _LOCK // _WORD] = lock = python.PyThread_allocate_lock()
+        python.PyThread_acquire_lock(ctypes.c_void_p(lock), 1)
+    return desk
+
+
+def all_asleep(desk: np.ndarray) -> bool:
+    """Whether no helper is looking for work."""
+    return bool((desk[_HELPERS // _WORD :: _LINE // _WORD] == _ASLEEP).all())
+
+
+def _yielding() -> Any:
+    """The system's function that lets another thread have this core."""
+    if os.name == "nt":
+        return ctypes.WinDLL("kernel32").SwitchToThread  # type: ignore[attr-defined]
+    return ctypes.CDLL(None).sched_yield
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+# --- what Python has no word for ------------------------------------------------------------------
+_primitive: Any = intrinsic  # whose type does not count the compiler among the arguments
+_INT, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
+
+
+def _word(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, ir.IntType(64).as_pointer())
+
+
+@_primitive
+def _load(typingctx, address):
+    def code(context, builder, signature, args):
+        return builder.load_atomic(_word(builder, args[0]), "acquire", _WORD)
+
+    return types.int64(types.int64), code
+
+
+@_primitive
+def _store(typingctx, address, value):
+    def code(context, builder, signature, args):
+        builder.store_atomic(args[1], _word(builder, args[0]), "release", _WORD)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code
+
+
+@_primitive
+def _add(typingctx, address, value):
+    """Add to a word; what it was before."""
+
+    def code(context, builder, signature, args):
+        return builder.atomic_rmw("add", _word(builder, args[0]), args[1], "acq_rel")
+
+    return types.int64(types.int64, types.int64), code
+
+
+@_primitive
+def _change(typingctx, address, old, new):
+    """Set a word to `new` if it is `old`; whether it was."""
+
+    def code(context, builder, signature, args):
+        pair = builder.cmpxchg(_word(builder, args[0]), args[1], args[2], "acq_rel", "acquire")
+        return builder.extract_value(pair, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), code
+
+
+@_primitive
+def _pause(typingctx):
+    """Tell the processor that this loop only waits."""
+
+    def code(context, builder, signature, args):
+        processor = builder.module.triple.split("-")[0]
+        if processor == "x86_64":
+            kind = ir.FunctionType(ir.VoidType(), [])
+            name = "llvm.x86.sse2.pause"
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+        elif processor in ("aarch64", "arm64"):
+            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
+            hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.hint")
+            builder.call(hint, [ir.Constant(ir.IntType(32), 1)])
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@_primitive
+def _call(typingctx, function, pointer, number):
+    """Call a C function of a pointer and an int; one that takes fewer ignores the rest."""
+
+    def code(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(32), [_BYTES, ir.IntType(32)])
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        number = builder.trunc(args[2], ir.IntType(32))
+        builder.call(function, [builder.inttoptr(args[1], _BYTES), number])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), code
+
+
+_SHARE = ir.FunctionType(ir.IntType(32), [_BYTES, _INT, _INT])  # (arguments, chunk, chunks)
+
+
+@_primitive
+def _run_chunk(typingctx, function, arguments, chunk, chunks):
+    """Call what `packed` made; 0 unless the kernel raised."""
+
+    def code(context, builder, signature, args):
+        function = builder.inttoptr(args[0], _SHARE.as_pointer())
+        arguments = builder.inttoptr(args[1], _BYTES)
+        return builder.call(function, [arguments, args[2], args[3]])
+
+    return types.int32(types.int64, types.int64, types.int64, types.int64), code
+
+
+@_primitive
+def packed(typingctx, kernel, args):
+    """(function, arguments), two addresses: the kernel behind one signature that any thread can
+    call, and its arguments on the caller's stack."""
+    call = kernel.get_call_type(typingctx, (types.int64, types.int64, *args.types), {})
+
+    def code(context, builder, signature, values):
+        compiled = kernel.dispatcher.get_compile_result(call)
+        context.active_code_library.add_linking_library(compiled.library)
+        name = builder.module.get_unique_name(f"share.{compiled.fndesc.llvm_func_name}")
+        function = ir.Function(builder.module, _SHARE, name)
+        function.linkage = "internal"
+        inside = ir.IRBuilder(function.append_basic_block())
+        place, chunk, chunks = function.args
+        kind = context.get_value_type(args)
+        items = cgutils.unpack_tuple(inside, inside.load(inside.bitcast(place, kind.as_pointer())))
+        status, _ = context.call_internal_no_propagate(
+            inside, compiled.fndesc, call, [chunk, chunks, *items]
+        )
+        inside.ret(status.code)
+        memory = cgutils.alloca_once_value(builder, values[1])
+        addresses = [builder.ptrtoint(function, _INT), builder.ptrtoint(memory, _INT)]
+        return context.make_tuple(builder, signature.return_type, addresses)
+
+    return types.UniTuple(types.int64, 2)(kernel, args), code
+
+
+# --- the two sides of the desk --------------------------------------------------------------------
+@_inlined
+def _work(desk, function, arguments, chunks):
+    """Run chunks until none is left."""
+    chunk = _add(desk + _NEXT, 1)
+    while chunk < chunks:
+        if _run_chunk(function, arguments, chunk, chunks) != 0:
+            _store(desk + _FAILED, 1)
+        chunk = _add(desk + _NEXT, 1)
+
+
+@_compiled
+def serve(desk, helper, looks):
+    """A helper's life: do what is posted; sleep where nothing was for so many looks."""
+    me = desk + _HELPERS + helper * _LINE
+    left = 0
+    while True:
+        if _load(me) == _POSTED and _change(me, _POSTED, _WORKING):
+            _work(desk, _load(desk + _FUNCTION), _load(desk + _ARGUMENTS), _load(desk + _CHUNKS))
+            _store(me, _FREE)
+            left = looks
+        elif left > 0:
+            left -= 1
+            _pause()
+        elif _load(me) == _ASLEEP or _change(me, _FREE, _ASLEEP):
+            _call(_load(desk + _ACQUIRE), _load(me + _LOCK), 1)
+            left = looks
+
+
+@_compiled
+def lead(desk, helpers, chunks, function, arguments):
+    """The caller's side: run all chunks, with `helpers` helpers; whether none of them raised."""
+    if helpers == 0 or not _change(desk + _OWNED, 0, 1):
+        failed = 0
+        for chunk in range(chunks):
+            failed |= _run_chunk(function, arguments, chunk, chunks)
+        return failed == 0
+    _store(desk + _FUNCTION, function)
+    _store(desk + _ARGUMENTS, arguments)
+    _store(desk + _CHUNKS, chunks)
+    _store(desk + _FAILED, 0)
+    _store(desk + _NEXT, 0)
+    for helper in range(helpers):
+        word = desk + _HELPERS + helper * _LINE
+        if not _change(word, _FREE, _POSTED) and _change(word, _ASLEEP, _POSTED):
+            _call(_load(desk + _RELEASE), _load(word + _LOCK), 0)
+    _work(desk, function, arguments, chunks)
+    for helper in range(helpers):
+        word = desk + _HELPERS + helper * _LINE
+        if not _change(word, _POSTED, _FREE):
+            looks = 0
+            while _load(word) == _WORKING:
+                _pause()
+                looks += 1
+                if looks > _PATIENCE:
+                    _call(_load(desk + _YIELD), 0, 0)
+    done = _load(desk + _FAILED) == 0
+    _store(desk + _OWNED, 0)
+    return done
