@@ -7,69 +7,18 @@
 // The backward follows from differentiating mean and var too: each shifts all values of its channel.
 // It computes z's sign again from x, so nothing but x is kept for it.
 //
-// Launch: grid (C, chunks), 256 threads; a block has at most 4096 values of a channel, 16 a thread,
-// in registers. One chunk: one launch, which reads x once (backward: dy and x) and writes y (dx).
-// More: the first launch leaves sums of each chunk, the second (`*_apply`) adds those of its channel in
-// a fixed order and reads the arrays again. So few channels of many pixels keep the whole GPU busy,
-// where one block a channel left most of it idle. The cut depends on the shape only.
+// Launch: grid (C, chunks), 256 threads; a block keeps its values in registers (chunks.cuh).
+// One chunk: one launch, which reads x once (backward: dy and x) and writes y (dx). More: the first
+// launch leaves sums of each chunk, the second (`*_apply`) adds those of its channel in a fixed order
+// and reads the arrays again. So few channels of many pixels keep the whole GPU busy, where one block a
+// channel left most of it idle.
 // Mean first, then the squares of what is left: sum(x^2) - mean^2 would cancel where |mean| >> std.
-#include "reduce.cuh"
-
-#define PER_THREAD 16
-#define NORM_CHUNK (PER_THREAD * REDUCE_THREADS)
+#include "chunks.cuh"
 
 struct Norm {
-  int batch, channels, length, chunks;
-  int quads;  // whether four neighbours can be read at once: length and addresses are multiples
+  Channels cut;
   float eps, slope;
 };
-
-// Calls visit(j, offset) for this thread's units of V values in the block's chunk, j from 0 on; the
-// offset leads from the array's start to the unit. Divides once, then steps.
-template <int V, class Visit>
-__device__ __forceinline__ void over_chunk(const Norm& p, Visit visit) {
-  const int channel = blockIdx.x, units = p.length / V, count = p.batch * units;
-  const int first = blockIdx.y * (NORM_CHUNK / V) + threadIdx.x;
-  const int end = min(count, (int)(blockIdx.y + 1) * (NORM_CHUNK / V));
-  if (first >= end) return;
-  const int images = REDUCE_THREADS / units, rest = REDUCE_THREADS % units;
-  const unsigned image = p.channels * p.length;
-  int at = first % units;
-  unsigned offset = first / units * image + channel * p.length + at * V;  // arrays are below 2^31
-#pragma unroll
-  for (int j = 0; j < PER_THREAD / V; j++) {
-    if (first + j * REDUCE_THREADS < end) visit(j, offset);
-    at += rest;
-    offset += images * image + rest * V;
-    if (at >= units) {
-      at -= units;
-      offset += image - p.length;
-    }
-  }
-}
-
-// Values of this chunk in its channel.
-__device__ __forceinline__ int values_here(const Norm& p) {
-  return min(NORM_CHUNK, p.batch * p.length - (int)blockIdx.y * NORM_CHUNK);
-}
-
-template <int V>
-__device__ __forceinline__ void load(const float* from, float* v) {
-  if (V == 4) {
-    const float4 quad = *(const float4*)from;
-    v[0] = quad.x, v[1] = quad.y, v[2] = quad.z, v[3] = quad.w;
-  } else {
-    v[0] = *from;
-  }
-}
-
-template <int V>
-__device__ __forceinline__ void store(float* to, const float* v) {
-  if (V == 4)
-    *(float4*)to = make_float4(v[0], v[1], v[2], v[3]);
-  else
-    *to = v[0];
-}
 
 // The same roundings in forward and backward, so that both see the same sign of z.
 __device__ __forceinline__ float affine(float xhat, float weight, float bias) {
@@ -87,7 +36,7 @@ __device__ __forceinline__ void write_normalised(const Norm& p, const float* v, 
                                                  const float* bias, float* y) {
   const float inverse_std = 1.f / sqrtf(variance + p.eps);
   const float scale = weight ? weight[blockIdx.x] : 1.f, shift = bias ? bias[blockIdx.x] : 0.f;
-  over_chunk<V>(p, [&](int j, unsigned offset) {
+  over_chunk<V>(p.cut, [&](int j, unsigned offset) {
     float out[V];
 #pragma unroll
     for (int k = 0; k < V; k++)
@@ -101,14 +50,14 @@ __device__ __forceinline__ void forward(const float* x, const float* weight, con
                                         float* y, float* mean, float* var, float* partial,
                                         const Norm& p, float* warps) {
   float v[PER_THREAD], sum = 0.f, squares = 0.f;
-  over_chunk<V>(p, [&](int j, unsigned offset) {
+  over_chunk<V>(p.cut, [&](int j, unsigned offset) {
     load<V>(x + offset, v + j * V);
 #pragma unroll
     for (int k = 0; k < V; k++) sum += v[j * V + k];
   });
-  const int count = max(values_here(p), 1);
+  const int count = max(values_of(p.cut, blockIdx.y), 1);
   const float average = block_total(sum, warps) / count;
-  over_chunk<V>(p, [&](int j, unsigned) {
+  over_chunk<V>(p.cut, [&](int j, unsigned) {
 #pragma unroll
     for (int k = 0; k < V; k++) {
       const float centred = v[j * V + k] - average;
@@ -117,8 +66,8 @@ __device__ __forceinline__ void forward(const float* x, const float* weight, con
   });
   squares = block_total(squares, warps);
   const bool first = threadIdx.x == 0;
-  if (p.chunks > 1) {
-    const size_t at = 2 * ((size_t)blockIdx.x * p.chunks + blockIdx.y);
+  if (p.cut.chunks > 1) {
+    const size_t at = 2 * ((size_t)blockIdx.x * p.cut.chunks + blockIdx.y);
     if (first) partial[at] = average, partial[at + 1] = squares;
     return;
   }
@@ -131,7 +80,7 @@ norm_forward(const float* __restrict__ x, const float* __restrict__ weight,
              const float* __restrict__ bias, float* __restrict__ y, float* __restrict__ mean,
              float* __restrict__ var, float* __restrict__ partial, const Norm p) {
   __shared__ float warps[REDUCE_THREADS / 32];
-  if (p.quads)
+  if (p.cut.quads)
     forward<4>(x, weight, bias, y, mean, var, partial, p, warps);
   else
     forward<1>(x, weight, bias, y, mean, var, partial, p, warps);
@@ -141,7 +90,7 @@ template <int V>
 __device__ __forceinline__ void apply(const float* x, const float* weight, const float* bias,
                                       float* y, float average, float variance, const Norm& p) {
   float v[PER_THREAD];
-  over_chunk<V>(p, [&](int j, unsigned offset) { load<V>(x + offset, v + j * V); });
+  over_chunk<V>(p.cut, [&](int j, unsigned offset) { load<V>(x + offset, v + j * V); });
   write_normalised<V>(p, v, average, variance, weight, bias, y);
 }
 
@@ -150,19 +99,19 @@ norm_forward_apply(const float* __restrict__ x, const float* __restrict__ weight
                    const float* __restrict__ bias, float* __restrict__ y, float* __restrict__ mean,
                    float* __restrict__ var, const float* __restrict__ partial, const Norm p) {
   __shared__ float warps[REDUCE_THREADS / 32];
-  const float* parts = partial + 2 * (size_t)blockIdx.x * p.chunks;
-  const int count = p.batch * p.length;
+  const float* parts = partial + 2 * (size_t)blockIdx.x * p.cut.chunks;
+  const int count = p.cut.batch * p.cut.length;
   float sum = 0.f, squares = 0.f;
-  for (int i = threadIdx.x; i < p.chunks; i += REDUCE_THREADS)
-    sum += parts[2 * i] * min(NORM_CHUNK, count - i * NORM_CHUNK);
+  for (int i = threadIdx.x; i < p.cut.chunks; i += REDUCE_THREADS)
+    sum += parts[2 * i] * values_of(p.cut, i);
   const float average = block_total(sum, warps) / count;
-  for (int i = threadIdx.x; i < p.chunks; i += REDUCE_THREADS) {
+  for (int i = threadIdx.x; i < p.cut.chunks; i += REDUCE_THREADS) {
     const float away = parts[2 * i] - average;
-    squares += parts[2 * i + 1] + away * away * min(NORM_CHUNK, count - i * NORM_CHUNK);
+    squares += parts[2 * i + 1] + away * away * values_of(p.cut, i);
   }
   const float variance = block_total(squares, warps) / count;
   if (threadIdx.x == 0 && blockIdx.y == 0) mean[blockIdx.x] = average, var[blockIdx.x] = variance;
-  if (p.quads)
+  if (p.cut.quads)
     apply<4>(x, weight, bias, y, average, variance, p);
   else
     apply<1>(x, weight, bias, y, average, variance, p);
@@ -188,11 +137,11 @@ __device__ __forceinline__ Channel channel_of(const float* weight, const float* 
 template <int V>
 __device__ __forceinline__ void load_pair(const Norm& p, const Channel& c, const float* dy,
                                           const float* x, float* dz, float* xhat) {
-  over_chunk<V>(p, [&](int j, unsigned offset) {
+  over_chunk<V>(p.cut, [&](int j, unsigned offset) {
     load<V>(dy + offset, dz + j * V);
     load<V>(x + offset, xhat + j * V);
   });
-  over_chunk<V>(p, [&](int j, unsigned) {
+  over_chunk<V>(p.cut, [&](int j, unsigned) {
 #pragma unroll
     for (int k = j * V; k < j * V + V; k++) {
       xhat[k] = (xhat[k] - c.mean) * c.to_xhat;
@@ -205,9 +154,9 @@ template <int V>
 __device__ __forceinline__ void write_grad(const Norm& p, const Channel& c, const float* dz,
                                            const float* xhat, float sum, float products,
                                            float* dx) {
-  const int count = max(p.batch * p.length, 1);
+  const int count = max(p.cut.batch * p.cut.length, 1);
   const float average = sum / count, slope = products / count, scale = c.scale * c.inverse_std;
-  over_chunk<V>(p, [&](int j, unsigned offset) {
+  over_chunk<V>(p.cut, [&](int j, unsigned offset) {
     float out[V];
 #pragma unroll
     for (int k = 0; k < V; k++)
@@ -222,7 +171,7 @@ __device__ __forceinline__ void backward(const float* dy, const float* x, const 
                                          const Norm& p, float* warps) {
   float dz[PER_THREAD], xhat[PER_THREAD], sum = 0.f, products = 0.f;
   load_pair<V>(p, c, dy, x, dz, xhat);
-  over_chunk<V>(p, [&](int j, unsigned) {
+  over_chunk<V>(p.cut, [&](int j, unsigned) {
 #pragma unroll
     for (int k = j * V; k < j * V + V; k++) {
       sum += dz[k];
@@ -232,8 +181,8 @@ __device__ __forceinline__ void backward(const float* dy, const float* x, const 
   sum = block_total(sum, warps);
   products = block_total(products, warps);
   const bool first = threadIdx.x == 0;
-  if (p.chunks > 1) {
-    const size_t at = 2 * ((size_t)blockIdx.x * p.chunks + blockIdx.y);
+  if (p.cut.chunks > 1) {
+    const size_t at = 2 * ((size_t)blockIdx.x * p.cut.chunks + blockIdx.y);
     if (first) partial[at] = sum, partial[at + 1] = products;
     return;
   }
@@ -249,7 +198,7 @@ norm_backward(const float* __restrict__ dy, const float* __restrict__ x,
               float* __restrict__ partial, const Norm p) {
   __shared__ float warps[REDUCE_THREADS / 32];
   const Channel c = channel_of(weight, bias, mean, var, p.eps);
-  if (p.quads)
+  if (p.cut.quads)
     backward<4>(dy, x, c, dx, dweight, dbias, partial, p, warps);
   else
     backward<1>(dy, x, c, dx, dweight, dbias, partial, p, warps);
@@ -272,9 +221,9 @@ norm_backward_apply(const float* __restrict__ dy, const float* __restrict__ x,
                     const float* __restrict__ partial, const Norm p) {
   __shared__ float warps[REDUCE_THREADS / 32];
   const Channel c = channel_of(weight, bias, mean, var, p.eps);
-  const float* parts = partial + 2 * (size_t)blockIdx.x * p.chunks;
+  const float* parts = partial + 2 * (size_t)blockIdx.x * p.cut.chunks;
   float sum = 0.f, products = 0.f;
-  for (int i = threadIdx.x; i < p.chunks; i += REDUCE_THREADS) {
+  for (int i = threadIdx.x; i < p.cut.chunks; i += REDUCE_THREADS) {
     sum += parts[2 * i];
     products += parts[2 * i + 1];
   }
@@ -282,7 +231,7 @@ norm_backward_apply(const float* __restrict__ dy, const float* __restrict__ x,
   products = block_total(products, warps);
   if (threadIdx.x == 0 && blockIdx.y == 0 && dweight)
     dweight[blockIdx.x] = products, dbias[blockIdx.x] = sum;
-  if (p.quads)
+  if (p.cut.quads)
     backward_apply<4>(dy, x, c, sum, products, dx, p);
   else
     backward_apply<1>(dy, x, c, sum, products, dx, p);

@@ -523,6 +523,7 @@ _entry(
     S(real(1, 2, 4, 4), (1, 2, 3, 0), mode="reflect"), S(real(2, 3, 4), (2, 1), mode="reflect"),
     S(real(1, 2, 3, 4), (2, 3, 1, 4), mode="replicate"),
     S(real(1, 2, 3, 4), (2, 3, 1, 3), mode="circular"), S(real(0, 1, 3, 3), (1, 1, 1, 1)),
+    S(real(1, 2, 5, 4), (3, 3, 4, 2), mode="reflect"), S(real(1, 2, 5), (1, 2), mode="replicate"),
 )
 
 # --- sampling -----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ define, or hand on for a dtype or geometry that they do not cover, runs in the r
 
 Conventions. Arrays are C-contiguous or not, float32 or float64 unless said; results are new
 arrays of the dtype of the first argument; arguments are never modified (move_running and the
-optimiser kernels, which update in place, are the exception). Layout is NCHW, weights are [K, C/groups, KH, KW].
+optimiser kernels, which update in place, are the exception). Layout is NCHW, weights are
+[K, C/groups, KH, KW].
 `stride`, `padding`, `dilation` are (height, width) pairs of ints, padding is symmetric.
 """
 
@@ -77,6 +78,10 @@ class Kernels(Protocol):
 
     def upsample_conv2d_weight_grad(self, x: Array, grad: Array) -> Array:
         """x [N,C,H,W], grad [N,K,2H,2W] -> [K,C,3,3]."""
+
+    # --- sums ---------------------------------------------------------------------------------
+    def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        """The sum over axes (not negative), also of no axes; dtype as numpy.sum."""
 
     # --- linear algebra ---------------------------------------------------------------------
     def matmul(self, a: Array, b: Array) -> Array:
@@ -162,6 +167,15 @@ class Kernels(Protocol):
 
     def block_sum(self, x: Array, scale: Pair) -> Array:
         """x [N,C,H*sh,W*sw] -> [N,C,H,W], the sum of each block; adjoint of upsample_nearest."""
+
+    def pad2d(self, x: Array, widths: tuple[int, int, int, int], mode: str) -> Array:
+        """x [N,C,H,W] with borders of widths (left, right, top, bottom) that repeat it: mode
+        "reflect" (the edge itself once), "replicate" or "circular"."""
+
+    def pad2d_adjoint(
+        self, grad: Array, input_hw: Pair, widths: tuple[int, int, int, int], mode: str
+    ) -> Array:
+        """-> [N,C,H,W], (H,W) = input_hw: each pixel the sum at its copies, in a fixed order."""
 
     def max_pool2d_indices(
         self, x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, output_hw: Pair

@@ -159,6 +159,14 @@ def upsample_conv2d_weight_grad(x: Array, grad: Array) -> Array:
     return conv2d_weight_grad(upsampled, grad, (3, 3), (1, 1), (1, 1), (1, 1), 1)
 
 
+# --- sums ---
+
+
+def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """numpy.sum."""
+    return _namespace(x).asarray(x.sum(axis=axes, keepdims=keepdims))
+
+
 # --- linear algebra ---
 
 
@@ -330,6 +338,45 @@ def block_sum(x: Array, scale: Pair) -> Array:
     n, c, h, w = x.shape
     sh, sw = scale
     return x.reshape(n, c, h // sh, sh, w // sw, sw).sum(axis=(3, 5))
+
+
+def padded_from(length: int, before: int, after: int, mode: str) -> np.ndarray:
+    """For each position of a padded axis, the position from which it is copied."""
+    at = np.arange(-before, length + after)
+    if mode == "reflect":
+        return (length - 1) - np.abs((length - 1) - np.abs(at))
+    return np.clip(at, 0, length - 1) if mode == "replicate" else at % length
+
+
+def pad2d(x: Array, widths: tuple[int, int, int, int], mode: str) -> Array:
+    """Rows and columns gathered."""
+    (left, right, top, bottom), (h, w) = widths, x.shape[2:]
+    rows, columns = padded_from(h, top, bottom, mode), padded_from(w, left, right, mode)
+    xp = _namespace(x)
+    return x[:, :, xp.asarray(rows)[:, None], xp.asarray(columns)]
+
+
+def pad2d_adjoint(
+    grad: Array, input_hw: Pair, widths: tuple[int, int, int, int], mode: str
+) -> Array:
+    """Rows added up, then columns: a border at a time, from before to after."""
+    left, right, top, bottom = widths
+    rows = _folded(grad, 2, input_hw[0], top, bottom, mode)
+    return _folded(rows, 3, input_hw[1], left, right, mode)
+
+
+def _folded(x: Array, axis: int, length: int, before: int, after: int, mode: str) -> Array:
+    """The borders of an axis added to the lines that they were copied from."""
+
+    def line(i: int) -> tuple[Any, ...]:
+        return (slice(None),) * axis + (i,)
+
+    inside = (slice(None),) * axis + (slice(before, before + length),)
+    out = _namespace(x).array(x[inside], order="C")
+    source = padded_from(length, before, after, mode)
+    for i in (*range(before), *range(before + length, before + length + after)):
+        out[line(source[i])] += x[line(i)]
+    return out
 
 
 def max_pool2d_indices(

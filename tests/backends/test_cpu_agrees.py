@@ -138,7 +138,18 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         pools.append((x, (3, 3), _TWO, _ONE, _ONE, ((h - 1) // 2 + 1, (w - 1) // 2 + 1)))
         pools.append((x, (2, 1), _ONE, (0, 0), (2, 1), (h - 2, w)))
     values = [rng.normal(size=shape) for shape in [(3, 50), (40, 900), (0, 4), (4, 0)]]
+    pads, folds = [], []
+    for mode in ("reflect", "replicate", "circular"):
+        for x, widths in ((x, (1, 2, 2, 0)) for x in images if min(x.shape[2:]) > 2):
+            pads.append((x, widths, mode))
+            h, w = x.shape[2:]
+            grad = rng.normal(size=(*x.shape[:2], h + 2, w + 3))
+            folds.append((grad, (h, w), widths, mode))
+    sums = [(x, axes, kept) for x in images for axes, kept in (((0, 2, 3), False), ((1,), True))]
     return {
+        "pad2d": pads,
+        "pad2d_adjoint": folds,
+        "sum": sums,
         "upsample_nearest": [(x, scale) for x in images for scale in (_TWO, (1, 3))],
         "block_sum": [(x, scale) for x in images for scale in (_TWO, (4, 1))],
         "max_pool2d_indices": pools,

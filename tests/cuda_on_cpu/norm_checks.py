@@ -117,17 +117,17 @@ DEFECTS = {
     "no barrier between the sums of two reductions": (
         ("reduce.cuh", "value, distance);\n  __syncthreads();", "value, distance);"), "RACE"),
     "the last chunk runs past its channel": (
-        ("norm.cu", "min(count, (int)(blockIdx.y + 1) * (NORM_CHUNK / V))",
-         "(int)(blockIdx.y + 1) * (NORM_CHUNK / V)"), "BOUNDS|RACE"),
+        ("chunks.cuh", "min(count, (int)(blockIdx.y + 1) * (VALUES / V))",
+         "(int)(blockIdx.y + 1) * (VALUES / V)"), "BOUNDS|RACE"),
     "a step does not skip the other channels": (
-        ("norm.cu", "offset += image - p.length;", "offset += 0;"), "BOUNDS|RACE"),
+        ("chunks.cuh", "offset += image - p.length;", "offset += 0;"), "BOUNDS|RACE"),
     "all chunks leave their sums in one place": (
         ("norm.cu", "if (first) partial[at] = average", "if (first) partial[0] = average"), "RACE"),
     "the activation is forgotten in the backward": (
         ("norm.cu", "dz[k] *= p.slope", "dz[k] *= 1.f"), _WRONG),
     "a chunk counts with the weight of a whole one": (
-        ("norm.cu", "sum += parts[2 * i] * min(NORM_CHUNK, count - i * NORM_CHUNK);",
-         "sum += parts[2 * i] * NORM_CHUNK;"), _WRONG),
+        ("norm.cu", "sum += parts[2 * i] * values_of(p.cut, i);",
+         "sum += parts[2 * i] * VALUES;"), _WRONG),
     "each chunk writes the mean": (
         ("norm.cu", "threadIdx.x == 0 && blockIdx.y == 0) mean", "threadIdx.x == 0) mean"), "RACE"),
 }  # fmt: skip

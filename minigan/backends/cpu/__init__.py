@@ -13,6 +13,7 @@ from minigan.backends.cpu.norm_activation import (
 )
 from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
 from minigan.backends.cpu.optim_many import adam_steps, rmsprop_steps, sgd_steps
+from minigan.backends.cpu.pad import pad2d, pad2d_adjoint
 from minigan.backends.cpu.pointwise import (
     leaky_relu,
     leaky_relu_backward,
@@ -52,6 +53,8 @@ __all__ = [
     "leaky_relu_backward",
     "matmul",
     "max_pool2d_indices",
+    "pad2d",
+    "pad2d_adjoint",
     "philox",
     "philox_normal",
     "philox_uniform",

@@ -17,6 +17,8 @@ from minigan.backends.cuda.norm import (
     row_norm_backward,
 )
 from minigan.backends.cuda.optim import adam_steps, rmsprop_steps, sgd_steps
+from minigan.backends.cuda.pad import pad2d, pad2d_adjoint
+from minigan.backends.cuda.pick import max_pool2d_indices, scatter_add_last, scatter_add_rows
 from minigan.backends.cuda.pointwise import (
     leaky_relu,
     leaky_relu_backward,
@@ -35,3 +37,4 @@ from minigan.backends.cuda.resample import (
     upsample_conv2d_weight_grad,
     upsample_nearest,
 )
+from minigan.backends.cuda.sum import sum

@@ -7,45 +7,38 @@ import math
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cuda.chunks import CHANNELS, CHUNK, MOST_CHUNKS, THREADS, cut
 from minigan.backends.cuda.launch import covered, launcher, pointer
 from minigan.backends.protocol import Array
 
-_THREADS = 256  # reduce.cuh: REDUCE_THREADS
-_CHUNK = 16 * _THREADS  # norm.cu: NORM_CHUNK
-_MOST_CHUNKS = 65535  # the grid's second axis
-_SHAPE = np.dtype(
-    [(field, np.int32) for field in ("batch", "channels", "length", "chunks", "quads")]
-    + [(field, np.float32) for field in ("eps", "slope")]
-)  # Norm
+_NORM = np.dtype([("cut", CHANNELS), ("eps", np.float32), ("slope", np.float32)])  # Norm
 
 
 class _Plan:
     """How an array [N,C,L] is cut: the kernels' struct, the grid, and room for partial sums."""
 
     def __init__(
-        self, batch: int, channels: int, length: int, eps: float, slope: float, *arrays: Array
+        self, sizes: tuple[int, int, int], eps: float, slope: float, *arrays: Array
     ) -> None:
-        to = launcher()
-        self.chunks = max(1, -(-batch * length // _CHUNK))
-        quads = length % 4 == 0 and all(to.address(a) % 16 == 0 for a in arrays if a.size)
-        values = (batch, channels, length, self.chunks, quads, eps, slope)
-        self.sizes = np.array(values, dtype=_SHAPE)[()]
+        values = cut(sizes, *arrays)
+        channels, self.chunks = sizes[1], values[3]
+        self.sizes = np.array((values, eps, slope), dtype=_NORM)[()]
         self.grid = (channels, self.chunks)
         count = 2 * channels * self.chunks if self.chunks > 1 else 0
-        self.partial = to.xp.empty(count, dtype=np.float32) if count else None
+        self.partial = launcher().xp.empty(count, dtype=np.float32) if count else None
 
     def launch(self, kernel: str, *args: Array | None) -> None:
         """The kernel, and if there are partial sums its second half; nothing without channels."""
         if not self.grid[0]:
             return
         args = (*map(pointer, (*args, self.partial)), self.sizes)
-        launcher().launch("norm.cu", kernel, self.grid, _THREADS, args)
+        launcher().launch("norm.cu", kernel, self.grid, THREADS, args)
         if self.chunks > 1:
-            launcher().launch("norm.cu", f"{kernel}_apply", self.grid, _THREADS, args)
+            launcher().launch("norm.cu", f"{kernel}_apply", self.grid, THREADS, args)
 
 
 def _small_enough(*arrays: Array | None, count: int) -> bool:
-    return covered(*arrays) and count <= _MOST_CHUNKS * _CHUNK
+    return covered(*arrays) and count <= MOST_CHUNKS * CHUNK
 
 
 def _forward(
@@ -59,7 +52,7 @@ def _forward(
     xp = launcher().xp
     x, y = xp.ascontiguousarray(x), xp.empty(x.shape, dtype=np.float32)
     mean, var = (xp.empty(sizes[1], dtype=np.float32) for _ in range(2))
-    plan = _Plan(*sizes, eps, slope, x, y)
+    plan = _Plan(sizes, eps, slope, x, y)
     plan.launch("norm_forward", x, _contiguous(weight), _contiguous(bias), y, mean, var)
     return y, mean, var
 
@@ -80,7 +73,7 @@ def _backward(
     grad, x = xp.ascontiguousarray(grad), xp.ascontiguousarray(x)
     dx = xp.empty(x.shape, dtype=np.float32)
     dweight, dbias = (xp.empty(sizes[1], dtype=np.float32) for _ in range(2))
-    plan = _Plan(*sizes, eps, slope, grad, x, dx)
+    plan = _Plan(sizes, eps, slope, grad, x, dx)
     channel = map(_contiguous, (weight, bias, mean, var))
     plan.launch("norm_backward", grad, x, *channel, dx, dweight, dbias)
     return dx, dweight, dbias
@@ -176,4 +169,4 @@ def move_running(
     elif mean.size:
         weights = map(np.float32, (momentum, 1 - momentum, momentum * unbiased))
         args = (*arrays, np.int32(mean.size), *weights)
-        launcher().launch("norm.cu", "move_running", (-(-mean.size // 256),), 256, args)
+        launcher().launch("norm.cu", "move_running", (-(-mean.size // THREADS),), THREADS, args)
