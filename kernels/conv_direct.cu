@@ -3,9 +3,9 @@
 // the windows of window.cuh, any groups; a block owns 128 pixels, a thread 4 of them, 32 apart, so
 // that a warp reads and writes neighbouring pixels.
 //
-// few_outputs: at most 4 output channels. A thread keeps all of them; the 8 warps share the terms
-//   of the sum and add up in shared memory. Launch: grid (pixels of the largest phase / 128, 1,
-//   groups * phases * splits), 256 threads; `splits` parts of the sum go to y [splits, ...] for
+// few_outputs: at most 4 output channels. A thread keeps all of them; the 8 warps share the
+//   source's channels and add up in shared memory. Launch: grid (pixels of the largest phase / 128,
+//   1, groups * phases * splits), 256 threads; `splits` parts of the sum go to y [splits, ...] for
 //   sum_splits. Replaces the tiles, which would multiply by zero in 60 of 64 rows. Memory: the
 //   source is read once (a window's overlap from L1), for each 128 pixels the weights.
 // few_inputs: at most 4 source channels. A thread keeps 8 output channels, a warp has its own 8.
@@ -17,19 +17,18 @@
 #define FEW 4
 #define FEW_THREADS 256
 #define FEW_PIXELS 128
-#define OUTPUT_TERMS 256  // of the sum, whose weights are in shared memory at once
-#define INPUT_TERMS 64
-#define INPUT_CHANNELS 64  // output channels of a block of few_inputs
+#define SUMMED 32   // source channels of few_outputs whose weights are in shared memory at once
+#define TAPS 16     // and taps of few_inputs
+#define RESULTS 64  // output channels of a block of few_inputs
 
-// The channels of one group, and where the weight of term (channel, tap) and output channel o lies.
+// The channels of one group, and the distances between their weights.
 struct Channels {
   int inputs, outputs, input_step, output_step, kernel_width;
 };
 
-__device__ __forceinline__ int weight_of(const Windows& g, const Channels& c, int term) {
-  const int taps = g.h.taps * g.w.taps, tap = term % taps;
-  return term / taps * c.input_step +
-         (g.h.weight_first + tap / g.w.taps * g.h.weight_step) * c.kernel_width + g.w.weight_first +
+// Where the weight of a tap lies, from its channels' first.
+__device__ __forceinline__ int weight_of(const Windows& g, const Channels& c, int tap) {
+  return (g.h.weight_first + tap / g.w.taps * g.h.weight_step) * c.kernel_width + g.w.weight_first +
          tap % g.w.taps * g.w.weight_step;
 }
 
@@ -54,8 +53,24 @@ __device__ __forceinline__ FourWindows four_windows(const float* source, const W
   return four;
 }
 
-struct OutputsShared {
-  float weights[OUTPUT_TERMS][FEW];
+// Where one tap of the 4 windows begins, and whether it is inside.
+struct FourTaps {
+  const float* source[4];
+  bool inside[4];
+};
+
+__device__ __forceinline__ FourTaps four_taps(const FourWindows& four, const Walk& at) {
+  FourTaps taps;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    taps.source[i] = four.source[i] + at.offset;
+    taps.inside[i] = four.taps[i] >> at.tap & 1;
+  }
+  return taps;
+}
+
+union OutputsShared {
+  float weights[SUMMED * MAX_TAPS][FEW];
   float sums[FEW_THREADS / 32][FEW_PIXELS][FEW + 1];
 };
 
@@ -65,36 +80,42 @@ __device__ __forceinline__ void few_outputs(const float* __restrict__ source,
                                             const Windows g, const Channels c, int batch,
                                             int groups, int split, int splits,
                                             OutputsShared& shared) {
-  const int t = threadIdx.x, lane = t & 31, warp = t >> 5;
-  const int source_plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
-  const FourWindows four = four_windows(source, g, batch, groups * c.inputs * source_plane,
-                                        groups * c.outputs * target_plane);
-  const int depth = c.inputs * g.h.taps * g.w.taps;
-  const int chunks = (depth + OUTPUT_TERMS - 1) / OUTPUT_TERMS;
-  const int begin = (int)((long long)chunks * split / splits) * OUTPUT_TERMS;
-  const int end = min((int)((long long)chunks * (split + 1) / splits) * OUTPUT_TERMS, depth);
+  const int t = threadIdx.x, lane = t & 31, warp = t >> 5, taps = g.h.taps * g.w.taps;
+  const int plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
+  const FourWindows four =
+      four_windows(source, g, batch, groups * c.inputs * plane, groups * c.outputs * target_plane);
+  const int chunks = (c.inputs + SUMMED - 1) / SUMMED;
+  const int begin = (int)((long long)chunks * split / splits) * SUMMED;
+  const int end = min((int)((long long)chunks * (split + 1) / splits) * SUMMED, c.inputs);
 
   float acc[4][FEW] = {};
-  for (int first = begin; first < end; first += OUTPUT_TERMS) {
-    const int from = first + t < end ? weight_of(g, c, first + t) : 0;
+  for (int first = begin; first < end; first += SUMMED) {
+    for (int e = t; e < min(SUMMED, end - first) * taps; e += FEW_THREADS) {
+      const int from = (first + e / taps) * c.input_step + weight_of(g, c, e % taps);
 #pragma unroll
-    for (int o = 0; o < FEW; o++)
-      shared.weights[t][o] =
-          first + t < end && o < c.outputs ? weight[from + o * c.output_step] : 0.f;
+      for (int o = 0; o < FEW; o++)
+        shared.weights[e][o] = o < c.outputs ? weight[from + o * c.output_step] : 0.f;
+    }
     __syncthreads();
-    const int term0 = first + warp * 32;
-    Walk at = walk_from(g, term0);
-    for (int term = term0; term < min(term0 + 32, end); term++) {
-      const float4 w = *(const float4*)shared.weights[term - first];
+    // Each warp takes 4 of the channels.
+    const int mine = warp * 4, channels = min(4, end - first - mine);
+    Walk at = walk_from(g, 0);
+    for (int tap = 0; tap < taps; tap++, next_tap(g, at)) {
+      const FourTaps from = four_taps(four, at);
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const float value = four.taps[i] >> at.tap & 1 ? four.source[i][at.offset] : 0.f;
-        acc[i][0] += w.x * value;
-        acc[i][1] += w.y * value;
-        acc[i][2] += w.z * value;
-        acc[i][3] += w.w * value;
+      for (int channel = 0; channel < 4; channel++) {
+        if (channel >= channels) break;
+        const float4 w = *(const float4*)shared.weights[(mine + channel) * taps + tap];
+        const size_t offset = (size_t)(first + mine + channel) * plane;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          const float value = from.inside[i] ? from.source[i][offset] : 0.f;
+          acc[i][0] += w.x * value;
+          acc[i][1] += w.y * value;
+          acc[i][2] += w.z * value;
+          acc[i][3] += w.w * value;
+        }
       }
-      next_term(g, at);
     }
     __syncthreads();
   }
@@ -119,8 +140,8 @@ __device__ __forceinline__ void few_outputs(const float* __restrict__ source,
 }
 
 struct InputsShared {
-  float weights[INPUT_TERMS][INPUT_CHANNELS + 4];
-  int places[INPUT_TERMS];
+  float weights[FEW * TAPS][RESULTS + 4];
+  int places[FEW * TAPS];
 };
 
 __device__ __forceinline__ void few_inputs(const float* __restrict__ source,
@@ -128,34 +149,42 @@ __device__ __forceinline__ void few_inputs(const float* __restrict__ source,
                                            const float* __restrict__ bias, float* __restrict__ out,
                                            const Windows g, const Channels c, int batch, int groups,
                                            InputsShared& shared) {
-  const int t = threadIdx.x, channel0 = blockIdx.y * INPUT_CHANNELS, mine = (t >> 5) * 8;
-  const int source_plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
-  const FourWindows four = four_windows(source, g, batch, groups * c.inputs * source_plane,
-                                        groups * c.outputs * target_plane);
-  const int depth = c.inputs * g.h.taps * g.w.taps;
+  const int t = threadIdx.x, channel0 = blockIdx.y * RESULTS, mine = (t >> 5) * 8;
+  const int plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
+  const int taps = g.h.taps * g.w.taps;
+  const FourWindows four =
+      four_windows(source, g, batch, groups * c.inputs * plane, groups * c.outputs * target_plane);
 
   float acc[4][8] = {};
   Walk at = walk_from(g, 0);
-  for (int first = 0; first < depth; first += INPUT_TERMS) {
-    const int terms = min(INPUT_TERMS, depth - first);
-    if (t < terms) shared.places[t] = weight_of(g, c, first + t);
+  for (int first = 0; first < taps; first += TAPS) {
+    if (t < FEW * TAPS) {
+      const int channel = t / TAPS, tap = first + t % TAPS;
+      const bool inside = channel < c.inputs && tap < taps;
+      shared.places[t] = inside ? channel * c.input_step + weight_of(g, c, tap) : -1;
+    }
     __syncthreads();
     const int o = channel0 + (t >> 2);
-    for (int term = t & 3; term < terms; term += 4)
-      shared.weights[term][t >> 2] =
-          o < c.outputs ? weight[shared.places[term] + o * c.output_step] : 0.f;
+    for (int term = t & 3; term < FEW * TAPS; term += 4) {
+      const bool inside = o < c.outputs && shared.places[term] >= 0;
+      shared.weights[term][t >> 2] = inside ? weight[shared.places[term] + o * c.output_step] : 0.f;
+    }
     __syncthreads();
-    for (int term = 0; term < terms; term++) {
-      const float4 low = *(const float4*)&shared.weights[term][mine];
-      const float4 high = *(const float4*)&shared.weights[term][mine + 4];
-      const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+    for (int tap = first; tap < min(first + TAPS, taps); tap++, next_tap(g, at)) {
+      const FourTaps from = four_taps(four, at);
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const float value = four.taps[i] >> at.tap & 1 ? four.source[i][at.offset] : 0.f;
+      for (int channel = 0; channel < FEW; channel++) {
+        if (channel >= c.inputs) break;
+        const float* row = shared.weights[channel * TAPS + tap - first] + mine;
+        const float4 low = *(const float4*)row, high = *(const float4*)(row + 4);
+        const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
-        for (int j = 0; j < 8; j++) acc[i][j] += w[j] * value;
+        for (int i = 0; i < 4; i++) {
+          const float value = from.inside[i] ? from.source[i][(size_t)channel * plane] : 0.f;
+#pragma unroll
+          for (int j = 0; j < 8; j++) acc[i][j] += w[j] * value;
+        }
       }
-      next_term(g, at);
     }
     __syncthreads();
   }

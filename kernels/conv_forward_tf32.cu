@@ -1,28 +1,25 @@
 // y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, c, p*stride - pad + r*dilation,
-// ...] on the tensor cores, in TF32 (conv_forward_tf32_*) or three times TF32
-// (conv_forward_3xtf32_*).
+// ...] on the tensor cores, in TF32 or three times TF32.
 //
 // Replaces conv_forward.cu where a GPU has tensor cores for TF32 and groups = 1: the same implicit
-// GEMM, A = weight [K, CRS], B = the windows of x, with asynchronous copies.
+// GEMM with asynchronous copies, its terms in the order (r, s, c). `packed` is pack_forward's.
 // Launch: grid (NPQ / TN, K / TM, splits), rounded up, for the entry of tile TMxTN; 128 threads. A
-// long sum over CRS can be cut into `splits` parts, which go to y [splits, N, K, P, Q] for
-// sum_splits.
-// Memory: x is read once for TM output channels (a window's overlap from L1), weight once for TN
+// long sum can be cut into `splits` parts, which go to y [splits, N, K, P, Q] for sum_splits.
+// Memory: x is read once for TM output channels (a window's overlap from L2), packed once for TN
 // pixels, y written once.
 #include "tf32_windows.cuh"
 
 #ifdef TENSOR_CORES
-#define CONV_FORWARD(NAME, TM, TN, PRODUCTS)                                                   \
-  extern "C" __global__ void __launch_bounds__(TF32_THREADS)                                   \
-      NAME(const float* __restrict__ x, const float* __restrict__ weight,                      \
-           const float* __restrict__ bias, float* __restrict__ y, Conv p, int splits) {        \
-    __shared__ __align__(16) float shared[TF32_FLOATS(TM, TN)];                                \
-    const int depth = p.C * p.R * p.S, slices = (depth + TF32_SLICE - 1) / TF32_SLICE;         \
-    const int split = blockIdx.z;                                                              \
-    windows_tf32<TM, TN, PRODUCTS>(weight, x, bias, y + (size_t)split * p.N * p.K * p.P * p.Q, \
-                                   forward_windows(p), p.N, p.K, depth, p.C * p.H * p.W,       \
-                                   (int)((long long)slices * split / splits),                  \
-                                   (int)((long long)slices * (split + 1) / splits), shared);   \
+#define CONV_FORWARD(NAME, TM, TN, PRODUCTS)                                                       \
+  extern "C" __global__ void __launch_bounds__(TF32_THREADS)                                       \
+      NAME(const float* __restrict__ x, const float* __restrict__ packed,                          \
+           const float* __restrict__ bias, float* __restrict__ y, Conv p, int depth, int splits) { \
+    __shared__ __align__(16) float shared[TF32_FLOATS(TM, TN)];                                    \
+    const int slices = p.R * p.S * depth / TF32_SLICE, split = blockIdx.z;                         \
+    windows_tf32<TM, TN, PRODUCTS>(packed, x, bias, y + (size_t)split * p.N * p.K * p.P * p.Q,     \
+                                   forward_windows(p), p.N, p.K, p.C, depth,                       \
+                                   (int)((long long)slices * split / splits),                      \
+                                   (int)((long long)slices * (split + 1) / splits), shared);       \
   }
 
 CONV_FORWARD(conv_forward_tf32_128x128, 128, 128, 1)

@@ -28,9 +28,22 @@ __device__ __forceinline__ int by_column(int k, int n) {
   return k * WIDTH + (n ^ ((k & 3) << 3));
 }
 
+// Bits whose upper 19 are the nearest TF32 number; mma_tf32 ignores the others. Two instructions,
+// where to_tf32, which clears them, takes more; and a NaN stays one.
+__device__ __forceinline__ unsigned near_tf32(float value) {
+  return __float_as_uint(value) + (fabsf(value) < __uint_as_float(0x7f800000u) ? 0x1000u : 0u);
+}
+
+// value = large + small, but for what TF32 cannot hold of small.
+__device__ __forceinline__ void split_tf32(float value, unsigned& large, unsigned& small) {
+  large = to_tf32(value);
+  small = near_tf32(value - __uint_as_float(large));
+}
+
 // acc += A B for this warp's quarter: A by_row; B by_row (its rows are the columns of the product)
-// or by_column. acc[i][j] is the 16x8 piece (i, j), as mma_tf32 has it.
-template <int TM, int TN, int PRODUCTS, bool B_BY_ROW>
+// or by_column. acc[i][j] is the 16x8 piece (i, j), as mma_tf32 has it. A_ROUNDED: A is TF32
+// already, where one product is enough.
+template <int TM, int TN, int PRODUCTS, bool A_ROUNDED, bool B_BY_ROW>
 __device__ __forceinline__ void multiply_slice_tf32(const float* a, const float* b,
                                                     float (&acc)[TM / 32][TN / 16][4]) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -44,9 +57,10 @@ __device__ __forceinline__ void multiply_slice_tf32(const float* a, const float*
       ldmatrix_x4(raw, a + by_row(row0 + i * 16 + (lane & 15), k / 4 + (lane >> 4)));
 #pragma unroll
       for (int e = 0; e < 4; e++) {
-        large[i][e] = to_tf32(__uint_as_float(raw[e]));
         if (PRODUCTS == 3)
-          small[i][e] = to_tf32(__uint_as_float(raw[e]) - __uint_as_float(large[i][e]));
+          split_tf32(__uint_as_float(raw[e]), large[i][e], small[i][e]);
+        else
+          large[i][e] = A_ROUNDED ? raw[e] : near_tf32(__uint_as_float(raw[e]));
       }
     }
 #pragma unroll
@@ -67,8 +81,10 @@ __device__ __forceinline__ void multiply_slice_tf32(const float* a, const float*
 #pragma unroll
         for (int e = 0; e < 2; e++) {
           const float value = __uint_as_float(raw[half * 2 + e]);
-          b_large[e] = to_tf32(value);
-          if (PRODUCTS == 3) b_small[e] = to_tf32(value - __uint_as_float(b_large[e]));
+          if (PRODUCTS == 3)
+            split_tf32(value, b_large[e], b_small[e]);
+          else
+            b_large[e] = near_tf32(value);
         }
 #pragma unroll
         for (int i = 0; i < TM / 32; i++) {
@@ -83,21 +99,16 @@ __device__ __forceinline__ void multiply_slice_tf32(const float* a, const float*
   }
 }
 
-// Copies rows row0 ... row0+TM-1 of A [rows, depth], terms first ... first+15, to a stage; zeros
-// outside. `whole`: every row begins at 16 bytes, so that it can be read in chunks.
+// Copies rows row0 ... row0+TM-1 of A [rows, length], terms first ... first+15, to a stage; zeros
+// in rows that A has not. A begins at 16 bytes, and so do its rows.
 template <int TM>
 __device__ __forceinline__ void copy_rows(float* to, const float* A, int row0, int rows, int first,
-                                          int depth, bool whole) {
+                                          int length) {
 #pragma unroll
   for (int i = 0; i < TM / 32; i++) {
-    const int row = (threadIdx.x >> 2) + 32 * i, chunk = threadIdx.x & 3, at = first + chunk * 4;
-    const float* from = A + (size_t)(row0 + row) * depth + at;
-    float* place = to + by_row(row, chunk);
-    const bool inside = row0 + row < rows;
-    if (whole)
-      cp_async_16(place, from, inside && at < depth);
-    else
-      for (int e = 0; e < 4; e++) cp_async_4(place + e, from + e, inside && at + e < depth);
+    const int row = (threadIdx.x >> 2) + 32 * i, chunk = threadIdx.x & 3;
+    cp_async_16(to + by_row(row, chunk), A + (size_t)(row0 + row) * length + first + chunk * 4,
+                row0 + row < rows);
   }
 }
 #endif

@@ -1,64 +1,73 @@
-// out[channel, pixel] = bias[channel] + sum over terms of A[channel, term] source[term of window]:
-// a convolution or an input gradient as an implicit matrix product on the tensor cores. The windows
-// are gathered while they are needed and never stored; a thread gathers for one pixel, neighbours
-// for neighbouring pixels, in steps of 4 bytes because NCHW keeps pixels, not channels, together.
+// out[channel, pixel] = bias[channel] + sum over taps and source channels of A[channel, tap, source
+// channel] source[source channel, pixel of the tap]: a convolution or an input gradient as an
+// implicit matrix product on the tensor cores. The windows are gathered while they are needed and
+// never stored. A slice is one tap of 16 source channels: whether the tap is inside the image, and
+// where, is found once for all 16. A thread gathers for one pixel, its neighbours for neighbouring
+// pixels, in steps of 4 bytes because NCHW keeps pixels, not channels, together.
 //
-// A variant for NHWC would gather 16 bytes of channels at once: another copy_windows and by_row for
-// B; nothing else here knows the layout.
+// A variant for NHWC would copy 16 bytes of channels at once and keep B by_row; only `load` and the
+// last loop know the layout.
 #pragma once
 #include "tf32_tile.cuh"
 #include "window.cuh"
 
 #ifdef TENSOR_CORES
-// Terms slice_begin*16 ... slice_end*16 - 1 of [rows, depth] A; `out` is where this part goes.
+// A as conv_pack.cu leaves it, `rows` x taps x `depth`; slices slice_begin ... slice_end - 1, tap
+// by tap. `out` is where this part of the sum goes; `inputs` are the source's channels.
 template <int TM, int TN, int PRODUCTS>
 __device__ __forceinline__ void windows_tf32(const float* __restrict__ A,
                                              const float* __restrict__ source,
                                              const float* __restrict__ bias,
                                              float* __restrict__ out, const Windows g, int batch,
-                                             int rows, int depth, int source_image, int slice_begin,
+                                             int rows, int inputs, int depth, int slice_begin,
                                              int slice_end, float* shared) {
   constexpr int STAGES = TF32_STAGES(TM, TN), STAGE = (TM + TN) * TF32_SLICE;
-  constexpr int SHARE = TF32_THREADS / TN;  // threads of one pixel, which take turns
+  constexpr int SHARE = TF32_THREADS / TN, TERMS = TF32_SLICE / SHARE;  // threads, terms of a pixel
   const int t = threadIdx.x, lane = t & 31, warp = t >> 5;
-  const int row0 = blockIdx.y * TM, pixel0 = blockIdx.x * TN,
-            target_plane = g.h.target * g.w.target;
-  const bool whole = depth % 4 == 0 && ((size_t)A & 15) == 0;
+  const int row0 = blockIdx.y * TM, pixel0 = blockIdx.x * TN;
+  const int plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
+  const int taps = g.h.taps * g.w.taps, tap_slices = depth / TF32_SLICE;
 
   const int column = t % TN, turn = t / TN;
-  const Window window = window_of(g, pixel0 + column, batch, source_image, rows * target_plane);
-  const float* first_pixel = source + window.source;
-  Walk at = walk_from(g, slice_begin * TF32_SLICE);
+  const Window window = window_of(g, pixel0 + column, batch, inputs * plane, rows * target_plane);
+  const float* pixel = source + window.source + (size_t)(turn * TERMS) * plane;
+  Walk at = walk_from(g, slice_begin / tap_slices);
+  int tap_slice = slice_begin % tap_slices;
 
   auto load = [&](int slice, float* stage) {
-    const int first = slice * TF32_SLICE;
-    copy_rows<TM>(stage, A, row0, rows, first, depth, whole);
+    copy_rows<TM>(stage, A, row0, rows, slice * TF32_SLICE, taps * depth);
     float* b = stage + TM * TF32_SLICE;
+    const float* from = pixel + at.offset + (size_t)tap_slice * TF32_SLICE * plane;
+    const bool inside = window.taps >> at.tap & 1;
+    const int left = inputs - tap_slice * TF32_SLICE - turn * TERMS;
+    if (left >= TERMS) {
 #pragma unroll
-    for (int k = 0; k < TF32_SLICE; k++) {
-      if (k % SHARE == turn) {
-        const bool inside = (window.taps >> at.tap & 1) && first + k < depth;
-        cp_async_4(b + by_column<TN>(k, column), first_pixel + at.offset, inside);
-      }
-      next_term(g, at);
+      for (int i = 0; i < TERMS; i++, from += plane)
+        cp_async_4(b + by_column<TN>(turn * TERMS + i, column), from, inside);
+    } else {
+#pragma unroll
+      for (int i = 0; i < TERMS; i++, from += plane)
+        cp_async_4(b + by_column<TN>(turn * TERMS + i, column), from, inside && i < left);
+    }
+    if (++tap_slice == tap_slices) {
+      tap_slice = 0;
+      next_tap(g, at);
     }
   };
 
   float acc[TM / 32][TN / 16][4] = {};
-#pragma unroll
-  for (int s = 0; s < STAGES - 1; s++) {
-    if (slice_begin + s < slice_end) load(slice_begin + s, shared + s * STAGE);
-    cp_async_commit();
-  }
-  int used = 0;
-  for (int slice = slice_begin; slice < slice_end; slice++) {
-    cp_async_wait(STAGES - 2);
-    __syncthreads();  // the slice is there for all, and all have done with the one before
-    const int free = used ? used - 1 : STAGES - 1;
+  int used = 0, free = 0;
+  for (int slice = slice_begin - (STAGES - 1); slice < slice_end; slice++) {
+    if (slice >= slice_begin) {
+      cp_async_wait(STAGES - 2);
+      __syncthreads();  // the slice is there for all, and all have done with the one before
+    }
     if (slice + STAGES - 1 < slice_end) load(slice + STAGES - 1, shared + free * STAGE);
     cp_async_commit();  // also when empty: the number of groups says which slice has arrived
+    free = free + 1 < STAGES ? free + 1 : 0;
+    if (slice < slice_begin) continue;
     const float* stage = shared + used * STAGE;
-    multiply_slice_tf32<TM, TN, PRODUCTS, false>(stage, stage + TM * TF32_SLICE, acc);
+    multiply_slice_tf32<TM, TN, PRODUCTS, true, false>(stage, stage + TM * TF32_SLICE, acc);
     used = used + 1 < STAGES ? used + 1 : 0;
   }
 
@@ -75,8 +84,8 @@ __device__ __forceinline__ void windows_tf32(const float* __restrict__ A,
       const int channel = row0 + (warp & 1) * (TM / 2) + i * 8 + (lane >> 2);
       if (channel >= rows || left < 0) break;
       const float start = bias ? bias[channel] : 0.f;
-      const float one = acc[i / 2][j][i % 2 * 2] + start,
-                  two = acc[i / 2][j][i % 2 * 2 + 1] + start;
+      const float one = acc[i / 2][j][i % 2 * 2] + start;
+      const float two = acc[i / 2][j][i % 2 * 2 + 1] + start;
       float* to = out + (size_t)channel * target_plane + left;
       if (right == left + 1 && ((size_t)to & 7) == 0) {
         *(float2*)to = make_float2(one, two);

@@ -1,7 +1,7 @@
 // The windows that a convolution and its input gradient sum over, as one description: output pixel
 // (i, j) sums source pixels (i*step + origin + tap*tap_step) along each axis, over all channels.
-// The taps of a window are numbered row by row, and its terms channel by channel: term = channel *
-// taps + tap. Kernels written on Windows serve both; the limit is MAX_TAPS taps.
+// The taps of a window are numbered row by row, at most MAX_TAPS. Kernels that are written on
+// Windows serve both.
 #pragma once
 #include "conv.cuh"
 
@@ -89,31 +89,24 @@ __device__ __forceinline__ Window window_of(const Windows& g, int pixel, int bat
           taps};
 }
 
-// Walks over the terms of a window: `offset` leads from the window's first source pixel to the
-// term's. It is the same for all pixels, so the compiler keeps it in uniform registers.
+// Walks over the taps of a window: `offset` leads from the window's first source pixel to the
+// tap's. It is the same for all pixels.
 struct Walk {
   int offset, tap, column;
 };
 
-__device__ __forceinline__ Walk walk_from(const Windows& g, int term) {
-  const int taps = g.h.taps * g.w.taps;
-  if (taps == 0) return {0, 0, 0};  // a phase that no tap reaches
-  const int tap = term % taps;
-  return {(term / taps * g.h.source + tap / g.w.taps * g.h.tap_step) * g.w.source +
-              tap % g.w.taps * g.w.tap_step,
-          tap, tap % g.w.taps};
+__device__ __forceinline__ Walk walk_from(const Windows& g, int tap) {
+  if (g.w.taps == 0) return {0, 0, 0};  // a phase that no tap reaches
+  return {tap / g.w.taps * g.h.tap_step * g.w.source + tap % g.w.taps * g.w.tap_step, tap,
+          tap % g.w.taps};
 }
 
-__device__ __forceinline__ void next_term(const Windows& g, Walk& at) {
+__device__ __forceinline__ void next_tap(const Windows& g, Walk& at) {
   at.tap++;
   at.column++;
   at.offset += g.w.tap_step;
   if (at.column == g.w.taps) {
     at.column = 0;
     at.offset += g.h.tap_step * g.w.source - g.w.taps * g.w.tap_step;
-    if (at.tap == g.h.taps * g.w.taps) {
-      at.tap = 0;
-      at.offset += (g.h.source - g.h.taps * g.h.tap_step) * g.w.source;
-    }
   }
 }

@@ -32,10 +32,10 @@ GEOMETRIES = [
     (2, 6, 6, 7, 6, 3, 3, (2, 1), (1, 2), (3, 2), 6),
     (1, 2, 8, 8, 3, 2, 2, (3, 3), (0, 0), (1, 1), 1),  # some pixels are in no window
     (1, 2, 9, 9, 3, 3, 3, (2, 2), (0, 0), (2, 2), 1),  # stride and dilation share a factor
-    (1, 3, 5, 9, 70, 3, 3, (1, 1), (1, 1), (1, 1), 1),  # a tile of channels, and 6 more
+    (1, 3, 3, 6, 70, 3, 3, (1, 1), (1, 1), (1, 1), 1),  # a tile of channels, and 6 more
     (2, 8, 8, 8, 12, 4, 4, (2, 2), (1, 1), (1, 1), 1),  # all copies in pieces of 16 bytes
     (5, 20, 3, 3, 68, 3, 3, (2, 2), (1, 1), (1, 1), 1),  # long sums for few pixels
-    (1, 5, 9, 10, 2, 7, 7, (1, 1), (3, 3), (1, 1), 1),
+    (1, 5, 5, 9, 2, 7, 7, (1, 1), (3, 3), (1, 1), 1),
     (1, 4, 6, 6, 4, 1, 1, (2, 2), (0, 0), (1, 1), 1),
 ]  # fmt: skip
 
@@ -43,13 +43,15 @@ GEOMETRIES = [
 # and what the split into two of them leaves.
 TOLERANCE = {"tf32": 1e-3, "3xtf32": 2e-6}
 FP32 = 2e-6
-TILES = [(128, 128), (64, 128), (64, 64)]
 PLANS = [
     Plan("simt"),
     *(Plan("few_outputs", (4, 128), splits) for splits in (1, 2)),
     Plan("few_inputs", (64, 128)),
-    *(Plan("tf32", tile, splits) for tile in TILES for splits in (1, 3)),
-    *(Plan("3xtf32", tile, splits) for tile in TILES[1:] for splits in (1, 3)),
+    Plan("tf32", (128, 128)),
+    Plan("tf32", (64, 128)),
+    Plan("tf32", (64, 64), 3),
+    Plan("3xtf32", (64, 128), 3),
+    Plan("3xtf32", (64, 64)),
 ]
 WEIGHT_PLANS = [
     *(Plan("simt", (64, 64), splits) for splits in (1, 5)),
@@ -119,6 +121,8 @@ class Case:
         if plan.kernel in TOLERANCE and self.groups > 1:
             return False
         if plan.kernel == "few_outputs" and outputs // self.groups > 4:
+            return False
+        if plan.kernel == "few_inputs" and inputs // self.groups > 4:
             return False
         return plan.kernel == "simt" or self.kernel[0] * self.kernel[1] <= MAX_TAPS
 
@@ -201,16 +205,14 @@ def test_the_schedule_changes_no_bit(plain):
 
 
 def test_operands_that_begin_between_16_bytes(plain):
-    """Rows whose length is a multiple of 4, at an address that is not: copied in pieces of 4."""
+    """Images whose size is a multiple of 4, at an address that is not: copied in pieces of 4."""
     case = Case(GEOMETRIES[9])
-    for name in ("weight", "grad", "x"):
+    for name in ("grad", "x"):
         array = getattr(case, name)
         moved = np.empty(array.size + 1, np.float32)[1:].reshape(array.shape)
         moved[:] = array
         setattr(case, name, moved)
-    for plan in PLANS[-6:]:
-        close(case.forward(plan), case.y, plan)
-        close(case.input_grad(plan), case.dx, plan)
+    for plan in PLANS[-5:]:
         close(case.weight_grad(plan), case.dweight, plan)
 
 
@@ -231,7 +233,7 @@ def test_matrix_products_with_few_results(plain, shape, multiprocessors, monkeyp
     close(cuda.matmul(a, b), a.astype(np.float64) @ b.astype(np.float64), Plan("simt"))
 
 
-_RING = "    cp_async_wait(STAGES - 2);\n    __syncthreads();"
+_WAIT = "      cp_async_wait(STAGES - 2);\n      __syncthreads();"
 # The operation in which the race build must find it, the file, and the change.
 DEFECTS = {
     "a slice is not waited for": (
@@ -240,25 +242,29 @@ DEFECTS = {
         "weight_grad", "conv_weight_grad_tf32.cu", "cp_async_wait(STAGES - 2)",
         "cp_async_wait(STAGES - 1)"),
     "no barrier between the slices": (
-        "forward", "tf32_windows.cuh", _RING, "    cp_async_wait(STAGES - 2);"),
+        "forward", "tf32_windows.cuh", _WAIT, "      cp_async_wait(STAGES - 2);"),
     "no barrier between the slices of the weight gradient": (
-        "weight_grad", "conv_weight_grad_tf32.cu", _RING, "    cp_async_wait(STAGES - 2);"),
+        "weight_grad", "conv_weight_grad_tf32.cu", _WAIT, "      cp_async_wait(STAGES - 2);"),
     "no group for a slice that is not there": (
         "forward", "tf32_windows.cuh", "shared + free * STAGE);\n    cp_async_commit();",
         "shared + free * STAGE), cp_async_commit();"),
     "the targets overwrite a slice in use": (
         "forward", "tf32_windows.cuh", "  __syncthreads();\n  if (turn == 0)", "  if (turn == 0)"),
-    "terms after the last are copied": (
-        "forward", "tf32_windows.cuh", " && first + k < depth;", ";"),
+    "channels after the last are copied": (
+        "forward", "tf32_windows.cuh", "inside && i < left", "inside"),
     "pixels outside the image are copied": (
         "input_grad", "window.cuh", "if ((unsigned)(x + s * g.w.tap_step) < (unsigned)g.w.source)",
         ""),
     "filters after the last are copied": (
-        "forward", "tf32_tile.cuh", "inside = row0 + row < rows;", "inside = true;"),
-    "channels after the last are stored": (
+        "forward", "tf32_tile.cuh", "row0 + row < rows);", "true);"),
+    "filters after the last are stored": (
         "forward", "tf32_windows.cuh", "channel >= rows || left < 0", "left < 0"),
     "pixels after the last are read": (
-        "weight_grad", "conv_weight_grad_tf32.cu", "if (!exists) taps = 0;", ""),
+        "weight_grad", "conv_weight_grad_tf32.cu", "inside = exists &&", "inside ="),
+    "the last channels of a tap are not filled up": (
+        "forward", "conv_pack.cu", "inside ? from", "true ? from"),
+    "weights are written before all are read": (
+        "input_grad", "conv_pack.cu", "round, shared);\n  __syncthreads();", "round, shared);"),
     "the parts go to one place": (
         "forward", "conv_forward_tf32.cu", "y + (size_t)split *", "y + (size_t)0 *"),
     "a part begins where another does": (
@@ -266,10 +272,9 @@ DEFECTS = {
     "the parts are added in a wrong order": (
         "forward", "split_sum.cu", "(size_t)split * n + i", "(size_t)i * splits + split"),
     "the last part is not added": (
-        "forward", "split_sum.cu", "split < splits;", "split < splits - 1;"),
+        "weight_grad", "conv_weight_grad_tf32.cu", "split < splits;", "split < splits - 1;"),
     "weights change while they are read": (
-        "few_channels", "conv_direct.cu", "next_term(g, at);\n    }\n    __syncthreads();",
-        "next_term(g, at);\n    }"),
+        "few_channels", "conv_direct.cu", "      }\n    }\n    __syncthreads();", "      }\n    }"),
     "the warps' sums are not waited for": (
         "few_channels", "conv_direct.cu", "acc[i][o];\n  __syncthreads();", "acc[i][o];"),
     "filters after the last are read": (
@@ -307,7 +312,7 @@ def test_the_defects_are_planted_in_what_is_right(race, operation):
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_found(defect, tmp_path):
     operation, *change = DEFECTS[defect]
-    files = (_FILES[operation], "split_sum.cu")
+    files = (_FILES[operation], "conv_pack.cu", "split_sum.cu")
     device = emulator.Emulator(emulator.build("race", tmp_path, tuple(change), only=files))
     device.capability = (8, 0)
     with use_launcher(device), pytest.raises(AssertionError):
@@ -324,7 +329,7 @@ device.capability = (8, 0)
 with use_launcher(device):
     for operation in sys.argv[2:]:
         test_conv_plans.check_operation(operation)
-    for geometry in test_conv_plans.GEOMETRIES[:9] if len(sys.argv) == 2 else ():
+    for geometry in test_conv_plans.GEOMETRIES[:8] if len(sys.argv) == 2 else ():
         test_conv_plans.check_every_plan(geometry)
 print("clean")
 """
@@ -354,10 +359,10 @@ def test_address_sanitizer_finds_nothing(tmp_path):
     "operation, change",
     [
         ("forward", ("tf32_tile.cuh", "(TF32_STAGES(TM, TN) *", "((TF32_STAGES(TM, TN) - 1) *")),
-        ("few_channels", ("conv_direct.cu", "sums[warp][lane + 32", "sums[warp][lane + 33")),
+        ("few_channels", ("conv_direct.cu", "weights[e][o] =", "weights[e + 1900][o] =")),
     ],
 )
 def test_address_sanitizer_finds_an_overrun_of_shared_memory(operation, change, tmp_path):
-    files = (_FILES[operation], "split_sum.cu")
+    files = (_FILES[operation], "conv_pack.cu", "split_sum.cu")
     done = _under_asan(emulator.build("asan", tmp_path, change, only=files), operation)
     assert done.returncode != 0 and "ERROR: AddressSanitizer" in done.stderr

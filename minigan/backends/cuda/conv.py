@@ -61,10 +61,14 @@ def conv2d(
             (x, weight, bias, y, sizes, np.int32(plan.splits)),
         ))  # fmt: skip
     else:
+        depth = _padded(conv.c)
+        packed = xp.empty((k, conv.taps, depth), dtype=np.float32)
+        to.launch("conv_pack.cu", "pack_forward", (-(-depth // 64), k), 256,
+                  (weight, packed, sizes, np.int32(depth), _rounded(plan)))  # fmt: skip
         grid = (*_grid(plan, k, conv.pixels), plan.splits)
         _in_parts(to, plan.splits, bias, y, lambda bias, y: to.launch(
             "conv_forward_tf32.cu", _entry("conv_forward", plan), grid, 128,
-            (x, weight, bias, y, sizes, np.int32(plan.splits)),
+            (x, packed, bias, y, sizes, np.int32(depth), np.int32(plan.splits)),
         ))  # fmt: skip
     return y
 
@@ -107,15 +111,15 @@ def conv2d_input_grad(
             (grad, weight, bias, dx, sizes, np.int32(plan.splits)),
         ))  # fmt: skip
     else:
-        # Each phase's weights, in the order in which the kernel multiplies them.
-        phase_size = k * c * conv.phase_taps
-        packed = xp.empty((conv.phases, phase_size), dtype=np.float32)
-        to.launch("conv_input_grad_tf32.cu", "pack_weights", (-(-phase_size // 256), conv.phases),
-                  256, (weight, packed, sizes, np.int32(phase_size)))  # fmt: skip
+        depth = _padded(k)
+        packed = xp.empty((conv.phases, c, conv.phase_taps, depth), dtype=np.float32)
+        lengths = np.int32(depth), np.int32(packed[0].size)
+        to.launch("conv_pack.cu", "pack_input_grad", (-(-depth // 64), c), 256,
+                  (weight, packed, sizes, *lengths, _rounded(plan)))  # fmt: skip
         grid = (*tiles, conv.phases * plan.splits)
         _in_parts(to, plan.splits, bias, dx, lambda bias, dx: to.launch(
             "conv_input_grad_tf32.cu", _entry("conv_input_grad", plan), grid, 128,
-            (grad, packed, bias, dx, sizes, np.int32(phase_size), np.int32(plan.splits)),
+            (grad, packed, bias, dx, sizes, *lengths, np.int32(plan.splits)),
         ))  # fmt: skip
     return dx
 
@@ -141,18 +145,26 @@ def conv2d_weight_grad(
     conv = _conv(x.shape, k, kernel_hw, (p, q), stride, padding, dilation, groups)
     plan = plan or conv_plan.weight_grad(conv, get_precision(), gpu(to))
     x, grad = xp.ascontiguousarray(x), xp.ascontiguousarray(grad)
-    if plan.kernel == "few_filters":
-        file, entry, block = "conv_weight_grad_direct.cu", "conv_weight_grad_few_filters", 256
-        grid: tuple[int, ...] = (-(-c * groups * kernel_hw[0] // 8), plan.splits)
-    elif plan.kernel == "simt":
-        file, entry, block = "conv_weight_grad.cu", "conv_weight_grad", 256
-        grid = (*_grid(plan, k // groups, c * conv.taps), groups * plan.splits)
-    else:
-        file, entry, block = "conv_weight_grad_tf32.cu", _entry("conv_weight_grad", plan), 128
-        grid = (*_grid(plan, k, c * conv.taps), plan.splits)
     sizes, splits = _sizes(conv), np.int32(plan.splits)
+    grid: tuple[int, ...]
+    if plan.kernel in ("tf32", "3xtf32"):
+        depth = _padded(c)
+        partial = xp.empty((plan.splits, k, conv.taps, depth), dtype=np.float32)
+        lengths = np.int32(depth), splits
+        grid = (*_grid(plan, k, conv.taps * depth), plan.splits)
+        to.launch("conv_weight_grad_tf32.cu", _entry("conv_weight_grad", plan), grid, 128,
+                  (x, grad, partial, sizes, *lengths))  # fmt: skip
+        to.launch("conv_weight_grad_tf32.cu", "sum_weight_grad", (-(-c // 64), k), 256,
+                  (partial, weight_grad, sizes, *lengths))  # fmt: skip
+        return weight_grad
+    if plan.kernel == "few_filters":
+        file, entry = "conv_weight_grad_direct.cu", "conv_weight_grad_few_filters"
+        grid = (-(-c * groups * kernel_hw[0] // 8), plan.splits)
+    else:
+        file, entry = "conv_weight_grad.cu", "conv_weight_grad"
+        grid = (*_grid(plan, k // groups, c * conv.taps), groups * plan.splits)
     _in_parts(to, plan.splits, None, weight_grad, lambda _, partial: to.launch(
-        file, entry, grid, block, (x, grad, partial, sizes, splits),
+        file, entry, grid, 256, (x, grad, partial, sizes, splits),
     ))  # fmt: skip
     return weight_grad
 
@@ -183,6 +195,16 @@ def _entry(operation: str, plan: Plan) -> str:
 def _grid(plan: Plan, channels: int, pixels: int) -> Pair:
     """Tiles along the pixels, and along the channels."""
     return -(-pixels // plan.tile[1]), -(-channels // plan.tile[0])
+
+
+def _padded(channels: int) -> int:
+    """The channels of a sum in packed weights: whole slices of 16."""
+    return -(-channels // 16) * 16
+
+
+def _rounded(plan: Plan) -> Any:
+    """Whether the packed weights are TF32; 3xtf32 splits them itself."""
+    return np.int32(plan.kernel == "tf32")
 
 
 def _bias(xp: Any, bias: Array | None) -> Array:

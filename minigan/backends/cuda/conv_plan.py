@@ -11,9 +11,9 @@ There is no autotuning: the same shape takes the same kernel, and so the same bi
    the largest.
 4. Otherwise the fp32 tiles, which cover everything.
 
-A weight gradient takes the tensor cores also where a tile is mostly empty, because reading the
-pixels takes longer: except with at most 4 filters (`few_filters`), where a tile's B would be read
-for 4 of 64 rows.
+For a weight gradient the sum is over pixels, and the first rules change: with at most 4 filters
+`few_filters`, and with at most 4 channels of x the fp32 tiles, since those of the tensor cores have
+16 columns for a tap.
 
 Where the blocks would not fill the GPU, the sum is cut into parts, added up in a fixed order, for
 two blocks a multiprocessor. A weight gradient is always cut so: its results are few, its sum long.
@@ -27,9 +27,8 @@ from math import prod
 from minigan.backends.protocol import Pair
 
 MAX_TAPS = 63  # window.cuh
-MAX_OFFSET = 1 << 26  # conv_weight_grad_tf32.cu: an offset in an image and a tap share 32 bits
 FEW = 4  # conv_direct.cu, conv_weight_grad_direct.cu
-_SLICE = 16  # gemm_tile.cuh, tf32_tile.cuh
+_SLICE = 16  # gemm_tile.cuh, tf32_tile.cuh: TF32_SLICE; conv_weight_grad_tf32.cu: COLUMNS
 _TILES = ((128, 128), (64, 128), (64, 64))  # the entries of conv_*_tf32.cu
 
 
@@ -112,7 +111,7 @@ def _windows(
     if conv.taps <= MAX_TAPS:
         if outputs // conv.groups <= FEW:
             blocks = -(-pixels // 128) * phases * conv.groups
-            return Plan("few_outputs", (FEW, 128), _splits(blocks, depth, 256, gpu))
+            return Plan("few_outputs", (FEW, 128), _splits(blocks, inputs // conv.groups, 32, gpu))
         if inputs // conv.groups <= FEW:
             return Plan("few_inputs", (64, 128))
         if _tensor_cores(conv, precision, gpu):
@@ -131,10 +130,9 @@ def weight_grad(conv: Conv, precision: str, gpu: Gpu) -> Plan:
         warps = conv.c * conv.kernel[0]
         return Plan("few_filters", (FEW, 1), _splits(-(-warps // 8), conv.pixels, 256, gpu))
     kernel, tile = "simt", (64, 64)
-    extent = conv.c * prod(h + 2 * p for h, p in zip(conv.image, conv.padding, strict=True))
-    if _tensor_cores(conv, precision, gpu) and conv.taps <= MAX_TAPS and extent < MAX_OFFSET:
+    if conv.c > FEW and conv.taps <= MAX_TAPS and _tensor_cores(conv, precision, gpu):
         # The sum is cut anyway: the tile is the largest that is at least half full.
-        kernel = precision
+        kernel, columns = precision, conv.taps * -(-conv.c // _SLICE) * _SLICE
         tile = next(t for t in _tiles(precision) if t == (64, 64) or _fits(t, filters, columns))
     blocks = _blocks(tile, filters, columns) * conv.groups
     return Plan(kernel, tile, _splits(blocks, conv.pixels, _SLICE, gpu))
