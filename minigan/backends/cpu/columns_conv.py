@@ -8,7 +8,7 @@ weight as it lies in memory, W [K, C*T],
     y = W columns,   columns of dx = W^T dy,   dW = dy columns^T
 
 and the columns of dx are added up where their windows overlap, tap by tap in a fixed order. The
-products are cut along the weights, which `conv.py` would cut along the pixels.
+products are cut along the weights, which `direct_conv.py` would cut along the pixels.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _pixels_last(grad: Array) -> Array:
 
 def conv2d(x: Array, weight: Array, bias: Array | None, taps: Array, stride: Pair, size: Pair
            ) -> Array:  # fmt: skip
-    """x [N,C,H,W], weight [K,C,KH,KW], taps [T,2] as in `conv.py` -> [N,K,*size]."""
+    """x [N,C,H,W], weight [K,C,KH,KW], taps [T,2] as in `conv_maps.py` -> [N,K,*size]."""
     (n, k), columns = (x.shape[0], weight.shape[0]), _columns(x, taps, stride, size)
     out = matmul(np.ascontiguousarray(weight).reshape(k, -1), columns).reshape(k, n, *size)
     if bias is not None:

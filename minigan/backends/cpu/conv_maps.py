@@ -1,4 +1,14 @@
-"""Which maps a convolution and its input gradient consist of; see `conv.py` for what a map is.
+"""Which maps a convolution and its input gradient consist of.
+
+A map reads a source image at a list of taps (dy, dx):
+
+    out[n, k, i, j] = sum over c, t of  weight[k, c, t] * x[n, c, i*sy + dy[t], j*sx + dx[t]]
+
+with 0 outside the image. The forward convolution is one map: dy = kh * dilation - padding, and the
+step (sy, sx) is the stride. The input gradient with strides (sh, sw) is sh * sw maps of step 1, one
+for each residue of the output position, each with the taps that reach it; no tap is multiplied by
+a zero between pixels, and no two threads add to one pixel. So a transposed 4x4 stride-2
+convolution runs as four 2x2 ones.
 
 The tables depend on sizes alone, and a network meets the same few sizes in each step, so they are
 kept. Nobody writes to them.
@@ -33,6 +43,7 @@ class Maps:
     """First pixels of the maps that no tap reaches: these pixels of the output are the bias."""
 
 
+@lru_cache(maxsize=1024)
 def kernel_taps(kernel_hw: Pair, padding: Pair, dilation: Pair) -> Array:
     """Where the taps of a forward convolution read, relative to i * stride: int64 [KH*KW, 2]."""
     rows, columns = (np.arange(kernel_hw[i]) * dilation[i] - padding[i] for i in (0, 1))

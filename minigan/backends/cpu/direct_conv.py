@@ -8,7 +8,7 @@ for every r, a pair of a tap and an input channel: one number of the source, spr
 times a row of the weights. So windows are never gathered into columns; only the tile of the image
 that is in work is copied, with zeros around it, and the copy stays in the cache. Strides and taps
 are numbers in `bases` and `offsets`, so every convolution and every map of an input gradient
-(`conv.py` says what that is) runs through the same few instructions. Taps are in order of rows, so
+(`conv_maps.py`) runs through the same few instructions. Taps are in order of rows, so
 those that would only read zeros above or below the image are the first or the last, and are left
 out. The weight gradient is the same block with exchanged roles: 8 pairs of an input channel and a
 tap, LANES channels of `grad`, and a sum over pixels.
@@ -43,8 +43,7 @@ from minigan.backends.cpu.lanes import (
 from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined, kernel, run
 from minigan.backends.protocol import Array, Pair
 
-_FEW_CHANNELS = 3
-_BLOCK = 8  # pixels of a register block
+BLOCK = 8  # pixels of a register block
 _TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
 _TILE_PIXELS = 1024
 _FEWEST_ROWS = 4  # of a band: each copies the rows that its windows share with its neighbours
@@ -55,22 +54,16 @@ _GRAD_CHUNKS = 8
 _SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
 
 
-def suits(outputs: int, inputs: int) -> bool:
-    """Whether a map with so many output and input channels belongs here, measured on the layers
-    of the models: with few outputs and many inputs most lanes would be spare."""
-    return outputs > _FEW_CHANNELS or inputs <= _FEW_CHANNELS
-
-
 @inlined
-def _block(source, bases, p, offsets, first, count, matrix, row, start):
-    """For each of 8 p: start + the sum over r of source[bases[p] + offsets[first + r]] times
-    row `row` + r of the matrix [rows, LANES]."""
+def multiply_block(source, bases, p, offsets, first, count, matrix, at, step, start):
+    """For each of 8 p: start + the sum over r of source[bases[p] + offsets[first + r]] times the
+    vector matrix[at + r * step ..]."""
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = start
     p0 = np.uintp(p)
     b0, b1, b2 = bases[p0], bases[p0 + np.uintp(1)], bases[p0 + np.uintp(2)]
     b3, b4, b5 = bases[p0 + np.uintp(3)], bases[p0 + np.uintp(4)], bases[p0 + np.uintp(5)]
     b6, b7 = bases[p0 + np.uintp(6)], bases[p0 + np.uintp(7)]
-    at = np.uintp(row * LANES)
+    at = np.uintp(at)
     for r in range(np.uintp(first), np.uintp(first + count)):
         offset, vector = offsets[r], load(matrix, at)
         a0 = add_product(a0, source[b0 + offset], vector)
@@ -81,7 +74,7 @@ def _block(source, bases, p, offsets, first, count, matrix, row, start):
         a5 = add_product(a5, source[b5 + offset], vector)
         a6 = add_product(a6, source[b6 + offset], vector)
         a7 = add_product(a7, source[b7 + offset], vector)
-        at += np.uintp(LANES)
+        at += np.uintp(step)
     return a0, a1, a2, a3, a4, a5, a6, a7
 
 
@@ -154,7 +147,7 @@ def _list_pixels(
     channels, height, width = tile_shape
     k, out_height, out_width = out_shape
     columns = row[5]
-    by_rows = columns < _BLOCK  # then short rows lie beside the same rows of other images
+    by_rows = columns < BLOCK  # then short rows lie beside the same rows of other images
     outer, inner = (rows, images) if by_rows else (images, rows)
     lines = np.empty(images * rows * columns, np.int64)
     pixels = 0
@@ -166,11 +159,11 @@ def _list_pixels(
                 places[pixels] = (b * k * out_height + i * strides[0]) * out_width + j * strides[1]
                 lines[pixels] = i * steps[0]
                 pixels += 1
-    bases[pixels : pixels + _BLOCK] = 0  # a block of fewer than 8 reads something
-    count = (pixels + _BLOCK - 1) // _BLOCK
+    bases[pixels : pixels + BLOCK] = 0  # a block of fewer than 8 reads something
+    count = (pixels + BLOCK - 1) // BLOCK
     for block in range(count):
-        first = max(0, min(block * _BLOCK, pixels - _BLOCK))  # the last overlaps the one before
-        end, t0, t1 = min(first + _BLOCK, pixels), row[0], row[1]
+        first = max(0, min(block * BLOCK, pixels - BLOCK))  # the last overlaps the one before
+        end, t0, t1 = min(first + BLOCK, pixels), row[0], row[1]
         if whole:
             lowest = highest = lines[first]
             for p in range(first, end):
@@ -181,7 +174,7 @@ def _list_pixels(
                 t1 -= 1
         blocks[block, 0], blocks[block, 1], blocks[block, 2] = first, end - first, t0
         blocks[block, 3] = t1
-        blocks[block, 4] = places[end - 1] - places[first] == _BLOCK - 1 and end - first == _BLOCK
+        blocks[block, 4] = places[end - 1] - places[first] == BLOCK - 1 and end - first == BLOCK
     return count
 
 
@@ -221,7 +214,7 @@ def _write(block, out, start, plane, lanes, places, p, live, side_by_side, value
         for lane in range(np.uintp(lanes)):
             for j in range(np.uintp(live)):
                 place = np.uintp(places[np.uintp(p) + j])
-                out[to + place] = values[lane * np.uintp(_BLOCK) + j]
+                out[to + place] = values[lane * np.uintp(BLOCK) + j]
             to += np.uintp(plane)
 
 
@@ -237,9 +230,9 @@ def _map(
     plane, groups, maps = out_height * out_width, (k + LANES - 1) // LANES, table.shape[0]
     bands = (table[0, 4] + rows - 1) // rows  # the first map has the most rows
     units = (batch + images - 1) // images * bands * parts
-    most = images * rows * table[0, 5] + _BLOCK
+    most = images * rows * table[0, 5] + BLOCK
     bases, places = np.empty(maps * most, np.uintp), np.empty(maps * most, np.int64)
-    blocks = np.empty((maps, most // _BLOCK, 5), np.int64)
+    blocks = np.empty((maps, most // BLOCK, 5), np.int64)
     counts = np.empty(maps, np.int64)
     offsets = np.empty(channels * taps.shape[0], np.uintp)
     for t in range(taps.shape[0]):
@@ -247,7 +240,7 @@ def _map(
             at = (c * height + taps[t, 0] - top) * width + taps[t, 1] - left
             offsets[t * channels + c] = at
     tile = np.zeros(images * channels * height * width, x.dtype)
-    values, flat = np.empty(_BLOCK * LANES, x.dtype), out.ravel()
+    values, flat = np.empty(BLOCK * LANES, x.dtype), out.ravel()
     copied, listed = -1, (-1, -1, -1)
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         part, index = unit % parts, unit // parts
@@ -290,7 +283,10 @@ def _map(
                     p += m * most
                     depth = (t1 - t0) * channels
                     first = t0 * channels
-                    sums = _block(tile, bases, p, offsets, first, depth, matrix, row + first, start)
+                    at = (row + first) * LANES
+                    sums = multiply_block(
+                        tile, bases, p, offsets, first, depth, matrix, at, LANES, start
+                    )
                     _write(sums, flat, to, plane, lanes, places, p, live, side_by_side, values)
 
 
@@ -333,16 +329,16 @@ def _weight_grad(chunk, chunks, x, grad, taps, table, sums, steps, images, rows,
     c0, c1 = part_c * channels // parts_c, (part_c + 1) * channels // parts_c
     q0, q1 = part_q * groups // parts_q, (part_q + 1) * groups // parts_q
     depth = (c1 - c0) * t
-    padded = (depth + _BLOCK - 1) // _BLOCK * _BLOCK
+    padded = (depth + BLOCK - 1) // BLOCK * BLOCK
     bases = np.zeros(padded, np.uintp)
     for c in range(c1 - c0):
         for i in range(t):
             bases[c * t + i] = (c * height + taps[i, 0] - top) * width + taps[i, 1] - left
     bands = (out_height + rows - 1) // rows
     tiles = (batch + images - 1) // images * bands
-    most = images * rows * out_width + _BLOCK
+    most = images * rows * out_width + BLOCK
     offsets, places = np.empty(most, np.uintp), np.empty(most, np.int64)
-    blocks = np.empty((most // _BLOCK, 5), np.int64)
+    blocks = np.empty((most // BLOCK, 5), np.int64)
     tile = np.zeros(images * (c1 - c0) * height * width, x.dtype)
     matrix, flat = np.zeros(most * LANES, x.dtype), grad.ravel()
     total = np.zeros((q1 - q0) * padded * LANES, x.dtype)
@@ -375,8 +371,10 @@ def _weight_grad(chunk, chunks, x, grad, taps, table, sums, steps, images, rows,
             start = n0 * k * plane + r0 * out_width + q * LANES * plane
             _read(flat, start, plane, min(LANES, k - q * LANES), places, blocks, count, matrix)
             to = np.uintp((q - q0) * padded * LANES)
-            for d in range(0, padded, _BLOCK):
-                block = _block(tile, bases, d, offsets, 0, pixels, matrix, 0, zeros())
+            for d in range(0, padded, BLOCK):
+                block = multiply_block(
+                    tile, bases, d, offsets, 0, pixels, matrix, 0, LANES, zeros()
+                )
                 for i in range(8):
                     store(total, to, add(load(total, to), block[i]))
                     to += np.uintp(LANES)
@@ -524,7 +522,7 @@ def conv2d_weight_grad(
 
 def _work(k: int, c: int, taps: int, grad: Array) -> int:
     """Products of a weight gradient, those of spare lanes and of padded blocks included."""
-    return -(-k // LANES) * LANES * -(-c * taps // _BLOCK) * _BLOCK * grad[:, 0].size
+    return -(-k // LANES) * LANES * -(-c * taps // BLOCK) * BLOCK * grad[:, 0].size
 
 
 def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
@@ -538,8 +536,8 @@ def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
     parts_q = min(groups, _GRAD_CHUNKS // (parts_c * parts))
     (top, left), (bottom, right) = taps.min(axis=0).tolist(), taps.max(axis=0).tolist()
     bounds, channels = ((top, left), (bottom, right)), -(-c // parts_c)
-    tiling = _tiling(n, channels, (height, width), bounds, stride, _GRAD_TILE_PIXELS)
-    images, rows, window = tiling
+    hw = height, width
+    images, rows, window = _tiling(n, channels, hw, bounds, stride, _GRAD_TILE_PIXELS)
     sums = np.empty((parts, groups, depth, LANES), np.float32)
     run(
         _weight_grad,

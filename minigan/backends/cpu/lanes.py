@@ -77,6 +77,11 @@ def _shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INDEX, LANES), order))
 
 
+def _spread(builder: Any, number: Any) -> Any:
+    first = builder.insert_element(_UNDEFINED, number, ir.Constant(_INDEX, 0))
+    return _shuffled(builder, first, _UNDEFINED, [0] * LANES)
+
+
 @intrinsic
 def load(typing, array, index):
     """The LANES floats of the array from `index` on."""
@@ -141,9 +146,7 @@ def add_product(typing, total, number, vector):
 
     def generate(context, builder, signature, args):
         total, number, vector = args
-        first = builder.insert_element(_UNDEFINED, number, ir.Constant(_INDEX, 0))
-        numbers = _shuffled(builder, first, _UNDEFINED, [0] * LANES)
-        product = builder.fmul(numbers, vector, flags=["contract"])
+        product = builder.fmul(_spread(builder, number), vector, flags=["contract"])
         return builder.fadd(total, product, flags=["contract"])
 
     return _vector(_vector, types.float32, _vector), generate
