@@ -29,9 +29,10 @@ from benchmarks.result_file import RESULTS, require_torch, result_file
 from benchmarks.steps import WORKLOADS, batch_for, chosen
 from benchmarks.torch_ops import COUNTERPARTS
 from minigan import models
-from minigan.backends import kernels_for
+from minigan.backends import kernels_for, kernels_on
 from minigan.backends.protocol import NAMES
 from minigan.cli import one_line_errors
+from minigan.device import gpu_index
 from minigan.training.options import parse_flags
 
 # A kernel's name and its arguments; an array is given by its shape as Shape.
@@ -113,23 +114,21 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['call']:<78} {1e3 * row['minigan']['median']:9.3f} {torch} {ratio} {share}"
 
 
-def recorded(workload: str) -> dict[Call, int]:
+def recorded(workload: str, device: str = "cpu") -> dict[Call, int]:
     """How often one step of the workload makes each kernel call that PyTorch has too."""
     model, overrides, _ = WORKLOADS[workload]
-    gan = models.create(model, **overrides)
+    gan = models.create(model, device, **overrides)
     batch = batch_for(gan)
-    kernels: Any = kernels_for(batch[0])
+    kernels: Any = kernels_on(gan.device)
     originals = {name: getattr(kernels, name) for name in NAMES}
     calls: Counter[Call] = Counter()
 
     def recording(name: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             for kernel, single in _singles(name, args):
-                arrays = [a for a in single if isinstance(a, np.ndarray)]
+                arrays = [a for a in single if _is_array(a)]
                 if kernel in COUNTERPARTS and max((a.size for a in arrays), default=0) > _SMALLEST:
-                    shapes = (
-                        ("shape", *a.shape) if isinstance(a, np.ndarray) else a for a in single
-                    )
+                    shapes = (("shape", *a.shape) if _is_array(a) else a for a in single)
                     calls[(kernel, *shapes)] += 1
             return originals[name](*args)
 
@@ -143,6 +142,10 @@ def recorded(workload: str) -> dict[Call, int]:
         for name, original in originals.items():
             setattr(kernels, name, original)
     return dict(calls)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or gpu_index(value) is not None
 
 
 def _singles(name: str, args: tuple[Any, ...]) -> list[tuple[str, tuple[Any, ...]]]:

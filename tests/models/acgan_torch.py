@@ -72,12 +72,12 @@ class TorchACGAN:
         }
 
     def step(self, images, labels, latent, asked):
-        """One step on NumPy arrays; returns the losses as floats."""
+        """One step on arrays or tensors; returns the losses as tensors."""
         torch, F = self.torch, self.torch.nn.functional
-        images, latent = torch.tensor(images), torch.tensor(latent)
-        labels, asked = torch.tensor(labels), torch.tensor(asked)
+        images, latent = torch.as_tensor(images), torch.as_tensor(latent)
+        labels, asked = torch.as_tensor(labels), torch.as_tensor(asked)
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
-        real, fake = torch.ones(len(images), 1), torch.zeros(len(images), 1)
+        real, fake = images.new_ones(len(images), 1), images.new_zeros(len(images), 1)
         bce = F.binary_cross_entropy_with_logits
 
         fakes = generator(latent, asked)
@@ -98,4 +98,5 @@ class TorchACGAN:
         d_loss = 0.5 * (d_real + d_fake)
         d_loss.backward()
         self.optimizers["discriminator"].step()
-        return {"g_loss": g_loss.item(), "d_loss": d_loss.item(), "class_loss": class_loss.item()}
+        losses = {"g_loss": g_loss, "d_loss": d_loss, "class_loss": class_loss}
+        return {name: value.detach() for name, value in losses.items()}

@@ -75,7 +75,7 @@ class TorchCGAN:
     def step(self, images, labels, latent, asked):
         """One step on tensors; returns its losses as tensors."""
         generator, discriminator = self.networks.values()
-        real, fake = torch.ones(len(images), 1), torch.zeros(len(images), 1)
+        real, fake = images.new_ones(len(images), 1), images.new_zeros(len(images), 1)
 
         fakes = generator(latent, asked)
         discriminator.requires_grad_(False)

@@ -66,10 +66,10 @@ class TorchCycleGAN:
         }
 
     def step(self, a, b, history_a=None, history_b=None):
-        """One step on NumPy arrays; returns the losses as floats. `history_*`: the generated images
-        that the discriminators see, by default those of this step."""
+        """One step on arrays or tensors; returns the losses as tensors. `history_*`: the generated
+        images that the discriminators see, by default those of this step."""
         config = self.config
-        a, b = torch.tensor(a), torch.tensor(b)
+        a, b = torch.as_tensor(a), torch.as_tensor(b)
         g_a, g_b = (self.networks[f"generator_{side}"]["model"] for side in "ab")
         d_a, d_b = (self.networks[f"discriminator_{side}"]["model"] for side in "ab")
         judges = [self.networks[f"discriminator_{side}"] for side in "ab"]
@@ -102,12 +102,12 @@ class TorchCycleGAN:
         for judge in judges:
             judge.requires_grad_(True)
 
-        shown_b = fake_b.detach() if history_b is None else torch.tensor(history_b)
-        shown_a = fake_a.detach() if history_a is None else torch.tensor(history_a)
+        shown_b = fake_b.detach() if history_b is None else torch.as_tensor(history_b)
+        shown_a = fake_a.detach() if history_a is None else torch.as_tensor(history_a)
         self.optimizers["discriminator"].zero_grad()
         losses["d_a_loss"] = 0.5 * (mse(d_a(b), 1.0) + mse(d_a(shown_b), 0.0))
         losses["d_b_loss"] = 0.5 * (mse(d_b(a), 1.0) + mse(d_b(shown_a), 0.0))
         losses["d_a_loss"].backward()
         losses["d_b_loss"].backward()
         self.optimizers["discriminator"].step()
-        return {name: value.item() for name, value in losses.items()}
+        return {name: value.detach() for name, value in losses.items()}

@@ -86,9 +86,9 @@ class TorchEBGAN:
         return self.torch.stack(cosines).square().mean()
 
     def step(self, images, latent):
-        """One step on NumPy arrays; returns the losses as floats."""
+        """One step on arrays or tensors; returns the losses as tensors."""
         torch, config = self.torch, self.config
-        images, latent = torch.tensor(images), torch.tensor(latent)
+        images, latent = torch.as_tensor(images), torch.as_tensor(latent)
         discriminator = self.networks["discriminator"]
 
         fakes = self.networks["generator"](latent)
@@ -108,9 +108,9 @@ class TorchEBGAN:
         d_loss.backward()
         self.optimizers["discriminator"].step()
         return {
-            "d_loss": d_loss.item(),
-            "g_loss": g_loss.item(),
-            "real_energy": real.mean().item(),
-            "fake_energy": fake.mean().item(),
-            "pulling_away": apart.item(),
+            "d_loss": d_loss.detach(),
+            "g_loss": g_loss.detach(),
+            "real_energy": real.mean().detach(),
+            "fake_energy": fake.mean().detach(),
+            "pulling_away": apart.detach(),
         }

@@ -73,7 +73,7 @@ class TorchGAN:
     def step(self, images, latent):
         """One step on tensors [N,C,H,W] and [N, latent_dim]; returns its losses as tensors."""
         generator, discriminator = self.networks.values()
-        real, fake = torch.ones(len(images), 1), torch.zeros(len(images), 1)
+        real, fake = images.new_ones(len(images), 1), images.new_zeros(len(images), 1)
 
         fakes = generator(latent)
         discriminator.requires_grad_(False)

@@ -1,5 +1,7 @@
 """The InfoGAN step in PyTorch, written as a good user of PyTorch would: the yardstick."""
 
+import math
+
 import torch
 from torch import nn
 from torch.distributions import Normal
@@ -29,7 +31,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, noise, codes, categories):
-        chosen = torch.eye(self.config.n_classes)[categories]
+        chosen = F.one_hot(categories, self.config.n_classes).float()
         return self.model(torch.cat([noise, codes, chosen], 1))
 
 
@@ -80,7 +82,7 @@ class Recognition(nn.Module):
         hidden = self.hidden(features)
         mean, *log_sigma = self.code(hidden).split(self.config.code_dim, dim=1)
         sigma = log_sigma[0].exp() if log_sigma else torch.ones_like(mean)
-        return self.category(hidden), Normal(mean, sigma)
+        return self.category(hidden), Normal(mean, sigma, validate_args=False)
 
 
 class TorchInfoGAN:
@@ -104,20 +106,20 @@ class TorchInfoGAN:
     def information(self, features, categories, codes):
         """L_I, and the two bounds of the mutual information in nats."""
         logits, posterior = self.recognition(features)
-        log_q_category = logits.log_softmax(1)[torch.arange(len(codes)), categories].mean()
+        log_q_category = -F.cross_entropy(logits, categories)
         log_q_codes = posterior.log_prob(codes).sum(1).mean()
         config = self.config
         loss = -config.lambda_categorical * log_q_category
         loss = loss - config.lambda_continuous * log_q_codes
-        entropy_of_category = torch.tensor(float(config.n_classes)).log()
-        entropy_of_codes = config.code_dim * torch.tensor(2.0).log()
+        entropy_of_category = math.log(config.n_classes)
+        entropy_of_codes = config.code_dim * math.log(2)
         return loss, entropy_of_category + log_q_category, entropy_of_codes + log_q_codes
 
     def step(self, images, noise, codes, categories):
-        """One step on NumPy arrays; returns the losses as floats."""
-        images, noise = torch.tensor(images), torch.tensor(noise)
-        codes, categories = torch.tensor(codes), torch.tensor(categories)
-        real, fake = torch.ones(len(images), 1), torch.zeros(len(images), 1)
+        """One step on arrays or tensors; returns the losses as tensors."""
+        images, noise = torch.as_tensor(images), torch.as_tensor(noise)
+        codes, categories = torch.as_tensor(codes), torch.as_tensor(categories)
+        real, fake = images.new_ones(len(images), 1), images.new_zeros(len(images), 1)
         bce = F.binary_cross_entropy_with_logits
 
         fakes = self.generator(noise, codes, categories)
@@ -139,10 +141,10 @@ class TorchInfoGAN:
         d_loss.backward()
         self.d_optimizer.step()
         return {
-            "g_loss": g_loss.item(),
-            "d_loss": d_loss.item(),
-            "mi_categorical": of_category.item(),
-            "mi_continuous": of_codes.item(),
-            "d_x": real_validity.sigmoid().mean().item(),
-            "d_g_z": fake_validity.sigmoid().mean().item(),
+            "g_loss": g_loss.detach(),
+            "d_loss": d_loss.detach(),
+            "mi_categorical": of_category.detach(),
+            "mi_continuous": of_codes.detach(),
+            "d_x": real_validity.sigmoid().mean().detach(),
+            "d_g_z": fake_validity.sigmoid().mean().detach(),
         }

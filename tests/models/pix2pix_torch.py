@@ -108,10 +108,10 @@ class TorchPix2Pix:
         }
 
     def step(self, a, b, masks=()):
-        """One step on NumPy arrays; dropout of one half by 0-1 masks. Returns the losses."""
+        """One step on arrays or tensors; dropout of one half by 0-1 masks. Returns the losses."""
         torch, F = self.torch, self.torch.nn.functional
-        a, b = torch.tensor(a), torch.tensor(b)
-        self.masks[:] = [torch.tensor(mask) for mask in masks]
+        a, b = torch.as_tensor(a), torch.as_tensor(b)
+        self.masks[:] = [torch.as_tensor(mask) for mask in masks]
         generator = self.networks["generator"]
         judge = self.networks["discriminator"]["model"]
         bce = F.binary_cross_entropy_with_logits
@@ -134,8 +134,8 @@ class TorchPix2Pix:
         self.optimizers["generator"].step()
         judge.requires_grad_(True)
         return {
-            "d_loss": d_loss.item(),
-            "g_loss": g_loss.item(),
-            "g_gan_loss": gan_loss.item(),
-            "g_l1_loss": l1_loss.item(),
+            "d_loss": d_loss.detach(),
+            "g_loss": g_loss.detach(),
+            "g_gan_loss": gan_loss.detach(),
+            "g_l1_loss": l1_loss.detach(),
         }

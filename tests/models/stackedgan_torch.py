@@ -124,22 +124,22 @@ class TorchStackedGAN:
         }
 
     def encoder_step(self, images, labels):
-        """One step of the first phase on NumPy arrays; returns the losses as floats."""
-        images, labels = torch.tensor(images), torch.tensor(labels)
+        """One step of the first phase on arrays or tensors; returns the losses as tensors."""
+        images, labels = torch.as_tensor(images), torch.as_tensor(labels)
         self.optimizers["encoder"].zero_grad()
         logits = self.encoder.classes(self.encoder.body(images))
         loss = F.cross_entropy(logits, labels)
         loss.backward()
         self.optimizers["encoder"].step()
         accuracy = (logits.argmax(1) == labels).float().mean()
-        return {"encoder_loss": loss.item(), "encoder_accuracy": accuracy.item()}
+        return {"encoder_loss": loss.detach(), "encoder_accuracy": accuracy.detach()}
 
     def levels_step(self, images, labels, latent, joint):
-        """One step of the other phases on NumPy arrays; returns the losses as floats."""
+        """One step of the other phases on arrays or tensors; returns the losses as tensors."""
         config = self.config
-        images, labels, latent = (torch.tensor(v) for v in (images, labels, latent))
+        images, labels, latent = (torch.as_tensor(v) for v in (images, labels, latent))
         z1, z0 = latent.split([config.z1_dim, config.z0_dim], dim=1)
-        bce, one, zero = F.binary_cross_entropy_with_logits, torch.ones, torch.zeros
+        bce, one, zero = F.binary_cross_entropy_with_logits, images.new_ones, images.new_zeros
         n = len(images)
         frozen = [self.encoder, self.d1, self.d0]
         for network in frozen:
@@ -186,4 +186,4 @@ class TorchStackedGAN:
             losses[f"d{level}_loss"] = loss
         losses["d_x"] = real_logits.sigmoid().mean()
         losses["d_g_z"] = fake_logits.sigmoid().mean()
-        return {name: value.item() for name, value in losses.items()}
+        return {name: value.detach() for name, value in losses.items()}

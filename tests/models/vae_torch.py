@@ -92,9 +92,9 @@ class TorchVAE:
         self.optimizer = torch.optim.Adam(parameters, lr=config.lr, betas=(config.b1, config.b2))
 
     def step(self, images, noise):
-        """One step on NumPy arrays; returns the losses as floats."""
+        """One step on arrays or tensors; returns the losses as tensors."""
         torch, F = self.torch, self.torch.nn.functional
-        x, noise = (torch.tensor(images) + 1) / 2, torch.tensor(noise)
+        x, noise = (torch.as_tensor(images) + 1) / 2, torch.as_tensor(noise)
         mean, log_var = self.networks["encoder"](x)
         z = mean + torch.exp(0.5 * log_var) * noise
         logits = self.networks["generator"](z)
@@ -107,4 +107,5 @@ class TorchVAE:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return {"vae_loss": loss.item(), "reconstruction": reconstruction.item(), "kl": kl.item()}
+        losses = {"vae_loss": loss, "reconstruction": reconstruction, "kl": kl}
+        return {name: value.detach() for name, value in losses.items()}
