@@ -32,6 +32,7 @@ SHAPES = {
     "asymmetric": (2, 4, 20, (9, 10), (3, 2), (2, 1), (0, 3), (2, 3)),
     "stride beyond the kernel": (2, 4, 16, (7, 11), (2, 2), (3, 4), (0, 0), _ONE),
     "rows that no window reads": (2, 4, 16, (10, 9), (3, 3), (4, 3), (0, 1), _ONE),
+    "two pixels 7 apart": (1, 16, 4, (2, 7), (1, 7), (1, 7), (0, 0), _ONE),
     "no images": (0, 3, 16, (6, 6), (3, 3), _ONE, _ONE, _ONE),
     "no channels": (2, 0, 16, (6, 6), (3, 3), _ONE, _ONE, _ONE),
     "few rows": (2, 3, 16, (1, 30), (1, 5), _ONE, (0, 2), _ONE),
