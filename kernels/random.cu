@@ -3,6 +3,8 @@
 // the CPU and the GPU draw the same numbers, in any launch shape.
 //
 // Launch: one thread for four words, 256 a block. Word i is lane i % 4 of the counter offset + i / 4.
+// A launch in a CUDA graph keeps its arguments, but must draw anew: there `base` has the key and a
+// counter in device memory, and `offset` counts from it.
 struct Words {
   unsigned word[4];
 };
@@ -25,11 +27,14 @@ __device__ __forceinline__ Words philox_block(unsigned long long counter, unsign
 }
 
 #define BLOCK const long long block = blockIdx.x * (long long)blockDim.x + threadIdx.x
+#define FROM_BASE if (base) seed = base[0], offset += base[1]
 
 extern "C" __global__ void __launch_bounds__(256)
-philox(unsigned* __restrict__ out, unsigned long long seed, unsigned long long offset, long long n) {
+philox(unsigned* __restrict__ out, const unsigned long long* base, unsigned long long seed,
+       unsigned long long offset, long long n) {
   BLOCK;
   if (4 * block >= n) return;
+  FROM_BASE;
   const Words words = philox_block(offset + block, seed);
   for (int lane = 0; lane < 4; lane++)
     if (4 * block + lane < n) out[4 * block + lane] = words.word[lane];
@@ -37,10 +42,11 @@ philox(unsigned* __restrict__ out, unsigned long long seed, unsigned long long o
 
 // [0, 1) from the 24 high bits: every value is a float32.
 extern "C" __global__ void __launch_bounds__(256)
-philox_uniform(float* __restrict__ out, unsigned long long seed, unsigned long long offset,
-               long long n) {
+philox_uniform(float* __restrict__ out, const unsigned long long* base, unsigned long long seed,
+               unsigned long long offset, long long n) {
   BLOCK;
   if (4 * block >= n) return;
+  FROM_BASE;
   const Words words = philox_block(offset + block, seed);
   for (int lane = 0; lane < 4; lane++)
     if (4 * block + lane < n) out[4 * block + lane] = (words.word[lane] >> 8) * 0x1p-24f;
@@ -49,10 +55,11 @@ philox_uniform(float* __restrict__ out, unsigned long long seed, unsigned long l
 // N(0, 1) by Box-Muller, two from two words, in float64 as on the CPU. The first word is moved up by
 // one unit, so that its logarithm is finite.
 extern "C" __global__ void __launch_bounds__(256)
-philox_normal(float* __restrict__ out, unsigned long long seed, unsigned long long offset,
-              long long n) {
+philox_normal(float* __restrict__ out, const unsigned long long* base, unsigned long long seed,
+              unsigned long long offset, long long n) {
   BLOCK;
   if (4 * block >= n) return;
+  FROM_BASE;
   const Words words = philox_block(offset + block, seed);
   for (int lane = 0; lane < 4; lane += 2) {
     const double radius = sqrt(-2.0 * log(((words.word[lane] >> 8) + 1.0) * 0x1p-24));

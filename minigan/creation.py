@@ -35,15 +35,20 @@ def tensor(
 
     Raises ShapeError for ragged sequences and DTypeError for what holds no numbers.
     """
+    if isinstance(data, Tensor):
+        copied = _converted(data, dtype, device)
+        same = copied._array is data._array
+        return (copied.clone() if same else copied).requires_grad_(requires_grad)
     return _finish(np.array(_host_array(data, dtype)), device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: DType = None, device: DeviceLike = None) -> Tensor:
     """Like `tensor`, but shares memory with an array or tensor of the wanted dtype and device."""
     if isinstance(data, Tensor):
-        wanted_device = data.device if device is None else as_device(device)
-        if wanted_device == data.device and (dtype is None or as_dtype(dtype) == data.dtype):
+        same_device = device is None or as_device(device) == data.device
+        if same_device and (dtype is None or as_dtype(dtype) == data.dtype):
             return data
+        return _converted(data, dtype, device)
     return _finish(_host_array(data, dtype), device, False)
 
 
@@ -134,9 +139,9 @@ def arange(
         raise ConfigError(f"arange: a step of {step} does not lead from {start} to {end}")
     integers = all(isinstance(value, int | np.integer) for value in (start, end, step))
     count = math.ceil((end - start) / step)
-    counts: Any = np.arange(count, dtype=np.int64 if integers else np.float64)
+    counts: Any = _xp(device).arange(count, dtype=np.int64 if integers else np.float64)
     array = (start + step * counts).astype(as_dtype(dtype, _INT if integers else _FLOAT))
-    return _finish(array, device, requires_grad)
+    return Tensor._wrap(array).requires_grad_(requires_grad)
 
 
 def linspace(
@@ -332,11 +337,15 @@ def _finish(array: np.ndarray, device: DeviceLike, requires_grad: bool) -> Tenso
     return Tensor._wrap(_xp(device).asarray(array)).requires_grad_(requires_grad)
 
 
+def _converted(data: Tensor, dtype: DType, device: DeviceLike) -> Tensor:
+    """A tensor's values, outside its graph, with another dtype and on another device if asked."""
+    y = data.detach().to(data.device if device is None else device)
+    return y if dtype is None else y.to(as_dtype(dtype))
+
+
 def _host_array(data: Any, dtype: DType) -> np.ndarray:
     """`data` in NumPy, of the dtype asked for or implied; shares memory where it can."""
-    if isinstance(data, Tensor):
-        data = data.detach().numpy()
-    elif hasattr(data, "detach"):  # a torch.Tensor, perhaps in a graph
+    if hasattr(data, "detach"):  # a torch.Tensor, perhaps in a graph
         data = data.detach()
     try:
         array = np.asarray(data)

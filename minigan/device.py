@@ -47,7 +47,12 @@ def device(name: str | Device) -> Device:
     raise DeviceError(f"unknown device {name!r}: use 'cpu', 'cuda' or 'cuda:N'")
 
 
+def gpu_index(array: Any) -> int | None:
+    """The GPU that holds a CuPy array; None for what is on the host."""
+    return getattr(getattr(array, "device", None), "id", None)
+
+
 def device_of(array: Any) -> Device:
     """The device that holds a NumPy or CuPy array."""
-    index = getattr(getattr(array, "device", None), "id", None)
+    index = gpu_index(array)
     return Device("cpu") if index is None else Device("cuda", int(index))

@@ -22,6 +22,10 @@ class DeviceError(MiniganError, RuntimeError):
     """A device that is not there, or operands on different devices."""
 
 
+class CaptureError(MiniganError, RuntimeError):
+    """A training step that cannot be captured as a CUDA graph."""
+
+
 class GradError(MiniganError, RuntimeError):
     """Misuse of the gradient machinery: freed graph, stale saved tensor, missing gradient."""
 

@@ -26,6 +26,7 @@ from minigan.errors import ConfigError, DTypeError, ShapeError
 Shape = int | Iterable[int]
 _WORDS_PER_COUNTER = 4
 _MASK64 = 0xFFFFFFFFFFFFFFFF
+_COUNTED = 1024  # a permutation of so many is made by n^2 comparisons
 
 
 class Generator:
@@ -134,6 +135,8 @@ class Generator:
         kernels, (_, n) = self._kernels(device), _shape_and_count(n)
         words = kernels.philox(*self._take(2 * n), 2 * n).astype(np.uint64)
         keys = (words[0::2] << np.uint64(32)) | words[1::2]
+        if kernels.name == "cuda" and n <= _COUNTED:
+            return _order_by_counting(kernels.xp, keys)
         return kernels.xp.argsort(keys, kind="stable").astype(np.int64, copy=False)
 
     def bernoulli_mask(self, shape: Shape, p: float, device: str | Device | None = None) -> Array:
@@ -182,6 +185,17 @@ def _shape_and_count(shape: Shape) -> tuple[tuple[int, ...], int]:
     if any(length < 0 for length in dims):
         raise ShapeError(f"a shape cannot be negative, got {dims}")
     return dims, math.prod(dims)
+
+
+def _order_by_counting(xp: Any, keys: Array) -> Array:
+    """argsort(keys), stable: the place of each is the number of those before it. A GPU's sort waits
+    for its result, so it can be no part of a captured step."""
+    places = xp.arange(len(keys))
+    mine, others = keys[:, None], keys[None, :]
+    before = (others < mine) | ((others == mine) & (places[None, :] < places[:, None]))
+    order = xp.empty(len(keys), np.int64)
+    order[before.sum(axis=1)] = places
+    return order
 
 
 def _scaled(values: Array, shift: float, scale: float) -> Array:

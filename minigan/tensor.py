@@ -152,7 +152,7 @@ class Tensor:
         if self.numel() != 1:
             raise ShapeError(f"the truth of a tensor of shape {tuple(self.shape)} is ambiguous: "
                              "use .any() or .all()")  # fmt: skip
-        return bool(self._array.item())
+        return bool(self.item())
 
     def __float__(self) -> float:
         return float(self.item())
@@ -169,7 +169,7 @@ class Tensor:
         return id(self)
 
     def __repr__(self) -> str:
-        host = self._array if self.device.type == "cpu" else self._array.get()
+        host = self._array if self.device.type == "cpu" else self._read("repr()")
         text = np.array2string(host, separator=", ", prefix="tensor(")
         notes = [] if self.dtype in (np.float32, np.int64, np.bool_) else [f"dtype={self.dtype}"]
         if self.device.type != "cpu":
@@ -279,16 +279,24 @@ class Tensor:
     def numpy(self) -> np.ndarray:
         """As a NumPy array; shares memory on the CPU, copies from a GPU."""
         array = self._plain("numpy()")
-        return array if self.device.type == "cpu" else array.get()
+        return array if self.device.type == "cpu" else self._read("numpy()")
 
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number."""
         if self.numel() != 1:
             raise ShapeError(f"item() needs one element; this tensor has shape {tuple(self.shape)}")
-        return self._array.item()
+        return self._array.item() if self.device.type == "cpu" else self._read("item()").item()
 
     def tolist(self) -> Any:
-        return self._array.tolist()
+        """The values as nested lists of Python numbers."""
+        return (self._array if self.device.type == "cpu" else self._read("tolist()")).tolist()
+
+    def _read(self, what: str) -> np.ndarray:
+        """A copy from the GPU, which waits until the GPU has come so far."""
+        from minigan.backends.cuda.graph import refuse_while_recording
+
+        refuse_while_recording(f"it reads a value back, with {what}: keep the tensor instead")
+        return self._array.get()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -316,6 +324,6 @@ class Tensor:
             raise GradError("only leaf tensors can be deep-copied: use .detach() or .clone()")
         copy = object.__new__(type(self))
         memo[id(self)] = copy
-        copy._array, copy._grad, copy._grad_fn = self._array.copy(), None, None
+        copy._array, copy._grad, copy._grad_fn = self.detach().clone()._array, None, None
         copy._requires_grad, copy._version, copy._leaf_hooks = self._requires_grad, [0], None
         return copy

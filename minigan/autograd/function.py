@@ -7,12 +7,24 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minigan.autograd.modes import is_anomaly_enabled, is_grad_enabled
 from minigan.backends import kernels_for
+from minigan.device import gpu_index
 from minigan.errors import DeviceError, GradError
 from minigan.tensor import Tensor
 
 _creation_number = itertools.count()
+
+
+def _on_several_gpus(arrays: list[Any]) -> bool:
+    """Whether the GPUs of the arrays differ; if not, it is the current one from here on."""
+    index = gpu_index(arrays[0])
+    if any(gpu_index(array) != index for array in arrays[1:]):
+        return True
+    kernels_for(arrays[0])
+    return False
 
 
 class Function:
@@ -57,7 +69,9 @@ class Function:
     def __call__(self, *inputs: Tensor) -> Tensor:
         arrays = [t._array for t in inputs]
         kind = type(arrays[0])
-        if any(type(array) is not kind for array in arrays):
+        if any(type(array) is not kind for array in arrays) or (
+            kind is not np.ndarray and _on_several_gpus(arrays)
+        ):
             devices = ", ".join(str(t.device) for t in inputs)
             raise DeviceError(
                 f"{self.name}: operands on different devices ({devices}); move them with .to()"
@@ -70,8 +84,8 @@ class Function:
         recording = is_grad_enabled() and any(wanted)
         self.needs = wanted if recording else (False,) * len(wanted)
         out = self.forward(*arrays)
-        if type(out) is not kind:  # reductions return NumPy scalars
-            out = kernels_for(arrays[0]).xp.asarray(out)
+        if isinstance(out, np.generic):  # NumPy's reductions return scalars
+            out = np.asarray(out)
         result = Tensor._wrap(out, version=inputs[0]._version if self.is_view else None)
         if not recording:
             self._cache = None

@@ -1,7 +1,8 @@
 """Raw array kernels, no autograd. `kernels_for(array)` picks the backend that owns the array.
 
 On the CPU the numba backend is the default; `MINIGAN_BACKEND=reference`, or
-`use_backend("reference")` in a `with` block, runs plain NumPy instead.
+`use_backend("reference")` in a `with` block, runs plain NumPy instead. An array on a GPU belongs to
+the CUDA backend, and asking for its kernels makes its GPU the current one, as CuPy wants it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from typing import Any
 import numpy as np
 
 from minigan.backends.protocol import NAMES, Kernels
-from minigan.device import Device
-from minigan.errors import ConfigError, DeviceError
+from minigan.device import Device, gpu_index
+from minigan.errors import ConfigError
 
-_MODULES = {"reference": None, "cpu": "minigan.backends.cpu"}
+_MODULES = {
+    "reference": "minigan.backends.reference",
+    "cpu": "minigan.backends.cpu",
+    "cuda": "minigan.backends.cuda",
+}
 
 
 @cache
@@ -31,10 +36,14 @@ def backend(name: str) -> Kernels:
 
     if name not in _MODULES:
         raise ConfigError(f"unknown backend {name!r}: use one of {', '.join(_MODULES)}")
-    path = _MODULES[name]
-    own = importlib.import_module(path) if path else reference
+    own = importlib.import_module(_MODULES[name])
     table = {kernel: getattr(own, kernel, getattr(reference, kernel)) for kernel in NAMES}
-    return SimpleNamespace(xp=np, name=name, **table)
+    if name == "cuda":
+        from minigan.backends.cuda.launch import launcher
+        from minigan.backends.cuda.memory import constant
+
+        return SimpleNamespace(xp=launcher().xp, name=name, constant=constant, **table)
+    return SimpleNamespace(xp=np, name=name, constant=np.asarray, **table)
 
 
 class _Choice:
@@ -50,6 +59,8 @@ def _default_cpu() -> str:
 
 def kernels_for(array: Any) -> Kernels:
     """The kernels for the device that holds `array`."""
+    if type(array) is not np.ndarray and (index := gpu_index(array)) is not None:
+        return _on_gpu(index)
     if _Choice.cpu is None:
         _Choice.cpu = _default_cpu()
     return backend(_Choice.cpu)
@@ -62,12 +73,29 @@ def kernels_on(device: Device) -> Kernels:
     """
     if device.type == "cuda":
         require_cuda(device)
+        return _on_gpu(device.index or 0)
     return kernels_for(None)
+
+
+def _on_gpu(index: int) -> Kernels:
+    kernels = backend("cuda")
+    cuda = kernels.xp.cuda
+    if cuda.runtime.getDevice() != index:
+        cuda.Device(index).use()
+    return kernels
+
+
+def synchronize(device: Device) -> None:
+    """Wait until the device has done all that it was asked to do."""
+    if device.type == "cuda":
+        kernels_on(device).xp.cuda.Device(device.index or 0).synchronize()
 
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
     """Run CPU kernels of the backend called `name` inside the block."""
+    if name == "cuda":
+        raise ConfigError("the cuda backend computes on arrays of a GPU: use device='cuda'")
     backend(name)
     before, _Choice.cpu = _Choice.cpu, name
     try:
@@ -77,12 +105,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def require_cuda(device: Device) -> None:
-    """Raise DeviceError, saying what to install, unless kernels can run on this GPU."""
-    if importlib.util.find_spec("cupy") is None:
-        raise DeviceError(
-            f"device '{device}' needs CuPy: pip install 'minigan[cuda12]' (CUDA 12) or "
-            "'minigan[cuda13]' (CUDA 13), or use --device cpu"
-        )
-    raise DeviceError(
-        f"device '{device}': this version's CUDA backend is not complete; use --device cpu"
-    )
+    """Raise DeviceError, saying what to do, unless kernels can run on this GPU."""
+    from minigan.backends.cuda.availability import require
+
+    require(device.index or 0)

@@ -3,15 +3,15 @@
 A variant defines its Config, builds `networks` and `optimizers` in `build()`, says in
 `update(images, labels)` what one training step does, and in `decode(latent, ...)` how images come
 from a latent vector. `update` never reads a value back to the host, so that a whole step can be
-captured.
+captured; where one step differs from the next, `step_kind` says which it is.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,10 +19,13 @@ from minigan import creation, nn, optim, random
 from minigan.autograd import no_grad
 from minigan.backends import kernels_on
 from minigan.device import device as as_device
-from minigan.errors import CheckpointError, ConfigError, DataError
+from minigan.errors import CaptureError, CheckpointError, ConfigError, DataError
 from minigan.models import latent_pictures
 from minigan.models.config import Config
 from minigan.tensor import Tensor
+
+if TYPE_CHECKING:
+    from minigan.models.captured import CapturedSteps
 
 _SAMPLING_BATCH = 256  # images generated at once: bounds the memory of large samples
 _SAMPLING_STREAM = 0x5A4D504C  # keeps unseeded samples apart from the training's numbers
@@ -74,6 +77,7 @@ class Model:
         self.iteration = 0  # steps done
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, optim.Optimizer] = {}
+        self._captured: CapturedSteps | None = None
         self._random = random.Generator(seed).get_state()
         self._sampling = random.Generator(seed ^ _SAMPLING_STREAM)
         with self._own_random():
@@ -101,6 +105,14 @@ class Model:
         """Images of given latent vectors [N, ...], by the networks that samples come from."""
         raise TypeError(f"{type(self).__name__} defines no decode()")
 
+    @property
+    def step_kind(self) -> Hashable | None:
+        """What the next step does, where steps differ: those of one kind make the same launches.
+
+        None for a step that can be no CUDA graph.
+        """
+        return "step"
+
     def draw_latent(self, n: int, source: random.Generator | None = None) -> Tensor:
         """Latent vectors [n, latent_dim] ~ N(0, I), from `source` or the model's own stream."""
         return creation.randn(n, self.config.latent_dim, generator=source, device=self.device)
@@ -127,10 +139,30 @@ class Model:
     # --- training -----------------------------------------------------------------------------
     def step(self, batch: Sequence[Any]) -> dict[str, Tensor]:
         """One training step on a batch of the DataLoader; returns its losses, unread."""
-        images, labels = self._checked(batch)
+        inputs = self._checked(batch)
         with self._own_random():
-            losses = self.update(images, labels)
+            if self._captured is None:
+                losses = self._advance(*(None if x is None else x.to(self.device) for x in inputs))
+            else:
+                losses = self._captured.step(inputs)
         self.iteration += 1
+        return losses
+
+    def capture(self) -> None:
+        """From now on a step is launched as one CUDA graph, after a few runs to prepare it.
+
+        It gives the same numbers, bit for bit. A step that cannot be captured says why in one
+        CaptureWarning and runs as before. Raises CaptureError for a model that is on no GPU.
+        """
+        if self.device.type != "cuda":
+            raise CaptureError(f"capture() needs a model on a GPU; this one is on {self.device}")
+        from minigan.models.captured import CapturedSteps
+
+        self._captured = CapturedSteps(self._advance, self)
+
+    def _advance(self, images: Any, labels: Any) -> dict[str, Tensor]:
+        """All that a step does on the device."""
+        losses = self.update(images, labels)
         if self.config.ema:
             self._update_averages()
         return losses
@@ -144,11 +176,12 @@ class Model:
         )
 
     def _checked(self, batch: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
+        """The batch as tensors, where it lies."""
         if self.takes_pairs:
             if len(batch) < 2 or np.ndim(batch[1]) != 4:
                 raise DataError(f"{self.name} needs pairs of images, and this data has none")
-            return self._images(batch[0]), self._images(batch[1])
-        images = self._images(batch[0])
+            return self._checked_images(batch[0]), self._checked_images(batch[1])
+        images = self._checked_images(batch[0])
         if not self.needs_labels:
             return images, None
         if len(batch) < 2 or batch[1] is None:
@@ -160,10 +193,14 @@ class Model:
                     f"{self.name}: labels {low}..{high} do not fit n_classes="
                     f"{self.config.n_classes}: labels count from 0"
                 )
-        return images, _as_tensor(batch[1], self.device)
+        return images, creation.as_tensor(batch[1])
 
     def _images(self, value: Any) -> Tensor:
-        images = _as_tensor(value, self.device)
+        """Images of the model's shape, on its device."""
+        return self._checked_images(value).to(self.device)
+
+    def _checked_images(self, value: Any) -> Tensor:
+        images = creation.as_tensor(value)
         expected = (self.config.channels, self.config.img_size, self.config.img_size)
         if tuple(images.shape[1:]) != expected:
             raise DataError(
@@ -221,7 +258,7 @@ class Model:
 
     def render(self, latent: Any, labels: Any = None, codes: Any = None) -> np.ndarray:
         """The images of given latent vectors, float32 [N,C,H,W] in [-1,1], in eval mode."""
-        latent = _as_tensor(latent, self.device)
+        latent = creation.as_tensor(latent, device=self.device)
         with self.sampling():
             return self.decode(latent, labels, codes).numpy()
 
@@ -274,14 +311,10 @@ class Model:
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+        if self._captured is not None:
+            self._captured.forget()  # the optimisers' moments lie elsewhere now
         self._random = {key: int(value) for key, value in state["random"].items()}
         self.iteration = int(state["iteration"])
-
-
-def _as_tensor(value: Any, device: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    return creation.as_tensor(value, device=device)
 
 
 def _host(tree: Any) -> Any:

@@ -117,6 +117,11 @@ class CycleGAN(ImagePairModel):
         self.pools = {side: ImagePool(config.pool_size, shape, self.device) for side in "ab"}
         self.loss = adversarial(config.gan_mode)
 
+    @property
+    def step_kind(self) -> str | None:
+        """None while the pools fill: each image has a place of its own in them."""
+        return "step" if all(pool.is_full for pool in self.pools.values()) else None
+
     def update(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """One step on images a of A and b of B, both [N, C, H, W]."""
         fake_b, idt_a_loss = self._translated_and_identity(self.generator_a, a, b)

@@ -33,6 +33,11 @@ class ImagePool:
         """The number of images that fit in."""
         return self._images.shape[0]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether an image can be stored only in the place of another."""
+        return self.stored == self.size
+
     def exchange(self, images: Tensor) -> Tensor:
         """Images [N, C, H, W] to show instead of these.
 

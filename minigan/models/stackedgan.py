@@ -252,8 +252,8 @@ class StackedGAN(base.Model):
         self.loss = adversarial(config.gan_mode)
 
     @property
-    def phase(self) -> str:
-        """What the next step trains: "encoder", "independent" or "joint"."""
+    def step_kind(self) -> str:
+        """The phase: what the next step trains, "encoder", "independent" or "joint"."""
         if self.iteration < self.config.encoder_steps:
             return "encoder"
         if self.iteration < self.config.encoder_steps + self.config.independent_steps:
@@ -261,7 +261,7 @@ class StackedGAN(base.Model):
         return "joint"
 
     def update(self, images: Tensor, labels: Any) -> dict[str, Tensor]:
-        if self.phase == "encoder":
+        if self.step_kind == "encoder":
             return self._encoder_step(images, labels)
         return self._levels_step(images, labels)
 
@@ -280,7 +280,7 @@ class StackedGAN(base.Model):
         with no_grad():
             real_features = self.encoder.features(images)
         features = self.generator_1(labels, z1)
-        given = features if self.phase == "joint" else real_features
+        given = features if self.step_kind == "joint" else real_features
         fakes = self.generator_0(given, z0)
 
         for name in self.averaged:

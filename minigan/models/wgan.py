@@ -62,9 +62,15 @@ class WGAN(base.Model):
         for name, network in self.networks.items():
             self.optimizers[name] = optim.RMSprop(network.parameters(), lr=config.lr)
 
+    @property
+    def step_kind(self) -> str:
+        """ "critic", or every n_critic-th time "critic and generator"."""
+        last = (self.iteration + 1) % self.config.n_critic == 0
+        return "critic and generator" if last else "critic"
+
     def update(self, images: Tensor, labels: Any) -> dict[str, Tensor]:
         losses = self.update_critic(images)
-        if (self.iteration + 1) % self.config.n_critic == 0:
+        if self.step_kind == "critic and generator":
             losses["g_loss"] = self.update_generator(images.shape[0])
         return losses
 

@@ -12,7 +12,13 @@ import numpy as np
 
 from minigan.autograd import Function
 from minigan.backends import kernels_for
-from minigan.ops.operands import as_operand, operands, require_float, result_dtype
+from minigan.ops.operands import (
+    as_operand,
+    operands,
+    require_float,
+    require_one_device,
+    result_dtype,
+)
 from minigan.ops.shape import sum_to
 from minigan.tensor import Tensor
 
@@ -368,8 +374,10 @@ def minimum(a: Any, b: Any) -> Tensor:
 def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     """a where the bool tensor `condition` holds, else b; all three broadcast."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
-        a = as_operand(a, Tensor._wrap(np.zeros((), np.float32)), "where")
+        like = kernels_for(condition._array).constant(0, np.float32)
+        a = as_operand(a, Tensor._wrap(like), "where")
     a, b = operands(a, b, "where")
+    require_one_device("where", a, condition)
     return Where(condition._array)(a, b)
 
 
@@ -384,7 +392,8 @@ def _comparison(name: str, ufunc: Any) -> Any:
             a = as_operand(a, b, name)
         b = as_operand(b, a, name)
         dtype = result_dtype(a.dtype, b.dtype)
-        return Tensor._wrap(np.asanyarray(ufunc(a._array.astype(dtype), b._array.astype(dtype))))
+        require_one_device(name, a, b)
+        return Tensor._wrap(ufunc(a._array.astype(dtype), b._array.astype(dtype)))
 
     compare.__name__ = name
     compare.__doc__ = f"Elementwise {name.replace('_', ' ')}; a bool tensor without gradient."

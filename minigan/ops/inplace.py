@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigan.autograd import is_grad_enabled
+from minigan.backends import kernels_for
 from minigan.errors import GradError, ShapeError
 from minigan.ops.elementwise import add, div, mul, sub
 from minigan.ops.shape import _plain_key
@@ -37,15 +38,20 @@ def _changed(x: Tensor) -> Tensor:
     return x
 
 
-def _value(value: Any) -> Any:
-    return value._array if isinstance(value, Tensor) else value
+def _value(value: Any, beside: Tensor) -> Any:
+    """A number as it is, anything else as an array on the device of `beside`."""
+    if isinstance(value, Tensor):
+        return value._array if value.device == beside.device else value.to(beside.device)._array
+    if isinstance(value, np.ndarray | list | tuple) and np.ndim(value):
+        return kernels_for(beside._array).xp.asarray(value)
+    return value
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value."""
     array = _writable(x, "x[...] = value")
     try:
-        array[_plain_key(key)] = _value(value)
+        array[_plain_key(key, x)] = _value(value, x)
     except (IndexError, ValueError) as error:
         raise ShapeError(f"x[...] = value for x of shape {tuple(x.shape)}: {error}") from None
     _changed(x)
@@ -55,17 +61,17 @@ def copy_(x: Tensor, source: Any) -> Tensor:
     """Overwrite x with `source`, broadcast to its shape."""
     array = _writable(x, "copy_")
     try:
-        array[...] = _value(source)
+        array[...] = _value(source, x)
     except ValueError:
         raise ShapeError(
-            f"copy_: shape {tuple(np.shape(_value(source)))} does not broadcast to {tuple(x.shape)}"
+            f"copy_: shape {tuple(np.shape(source))} does not broadcast to {tuple(x.shape)}"
         ) from None
     return _changed(x)
 
 
 def fill_(x: Tensor, value: float) -> Tensor:
     """Set every element to `value`."""
-    _writable(x, "fill_")[...] = _value(value)
+    _writable(x, "fill_")[...] = _value(value, x)
     return _changed(x)
 
 

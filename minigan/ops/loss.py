@@ -15,7 +15,7 @@ from minigan.autograd import Function
 from minigan.errors import ConfigError, DTypeError, ShapeError
 from minigan.ops.activation import log_softmax, softplus
 from minigan.ops.elementwise import clamp, log, where
-from minigan.ops.operands import cast, check_index, promoted
+from minigan.ops.operands import cast, check_index, promoted, require_one_device
 from minigan.ops.shape import GatherLast
 from minigan.tensor import Tensor
 
@@ -122,6 +122,7 @@ def _labels(input: Tensor, target: Tensor, ignore_index: int, op: str) -> tuple[
     """Log-probabilities as rows [M,K], and labels [M] checked to lie in 0..K-1."""
     if target.dtype.kind not in "iu":
         raise DTypeError(f"{op}: labels must be integers; got {target.dtype}")
+    require_one_device(op, input, target)
     if input.ndim < 2 or target.shape != input.shape[:1] + input.shape[2:]:
         raise ShapeError(
             f"{op}: input [N,K,...] of shape {tuple(input.shape)} does not fit labels [N,...] of "

@@ -9,7 +9,7 @@ import numpy as np
 from minigan.device import Device, device
 from minigan.errors import DTypeError
 from minigan.ops import activation, elementwise, inplace, linear, reduction, resample, shape
-from minigan.ops.operands import cast
+from minigan.ops.operands import ToDevice, cast
 from minigan.tensor import Tensor
 
 
@@ -40,11 +40,7 @@ def _names_dtype(text: str) -> bool:
 
 def _on_device(x: Tensor, target: Any) -> Tensor:
     target = device(target)
-    if target != x.device:
-        from minigan.backends import kernels_on
-
-        kernels_on(target)  # raises, and says what to install, where there is no such device
-    return x
+    return x if target == x.device else ToDevice(target)(x)
 
 
 def _type_as(x: Tensor, other: Tensor) -> Tensor:

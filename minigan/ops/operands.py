@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from minigan.autograd import Function
-from minigan.backends import kernels_for
-from minigan.errors import DTypeError, ShapeError
+from minigan.backends import kernels_for, kernels_on
+from minigan.device import Device, device_of, gpu_index
+from minigan.errors import DeviceError, DTypeError, ShapeError
 from minigan.tensor import Tensor
 
 DEFAULT_FLOAT = np.dtype(np.float32)
@@ -26,6 +27,23 @@ class Cast(Function):
 
     def backward(self, grad: Tensor) -> Tensor:
         return Cast(self.source)(grad)
+
+
+class ToDevice(Function):
+    """y = x in the memory of another device; dx = dy in that of x."""
+
+    def __init__(self, target: Device) -> None:
+        self.target = target
+
+    def forward(self, x: Any) -> Any:
+        self.source = device_of(x)
+        kernels = kernels_on(self.target)  # raises, and says what to do, where there is none
+        if self.target.type == "cuda":
+            return kernels.xp.asarray(x)  # from the host, or from another GPU to the current one
+        return kernels_for(x).xp.asnumpy(x)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        return ToDevice(self.source)(grad)
 
 
 def cast(x: Tensor, dtype: Any) -> Tensor:
@@ -51,7 +69,7 @@ def as_operand(value: Any, like: Tensor, op: str) -> Tensor:
     """A number, array or tensor as a tensor beside `like`; numbers take its dtype."""
     if isinstance(value, Tensor):
         return value
-    xp = kernels_for(like._array).xp
+    kernels = kernels_for(like._array)
     if isinstance(value, (bool, int, float, np.bool_)) or (
         isinstance(value, np.generic) and value.ndim == 0
     ):
@@ -60,9 +78,9 @@ def as_operand(value: Any, like: Tensor, op: str) -> Tensor:
             whole = isinstance(value, (bool, int, np.bool_, np.integer))
             dtype = np.promote_types(dtype, np.int64) if whole else DEFAULT_FLOAT
             dtype = like.dtype if whole and like.dtype.kind in "iu" else dtype
-        return Tensor._wrap(xp.asarray(value, dtype=dtype))
+        return Tensor._wrap(kernels.constant(value, dtype))
     if isinstance(value, (np.ndarray, list, tuple)):
-        return Tensor._wrap(xp.asarray(value))
+        return Tensor._wrap(kernels.xp.asarray(value))
     raise DTypeError(f"{op}: cannot use a {type(value).__name__} as an operand")
 
 
@@ -99,6 +117,16 @@ def check_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None:
     for name, t in others.items():
         if t is not None and t.dtype != input.dtype:
             raise DTypeError(f"{op}: input is {input.dtype} but {name} is {t.dtype}; convert one")
+
+
+def require_one_device(op: str, x: Tensor, *others: Tensor) -> None:
+    """Raise DeviceError, naming both, unless all tensors are on the device of x."""
+    for other in others:
+        if gpu_index(other._array) != gpu_index(x._array):
+            raise DeviceError(
+                f"{op}: operands on different devices ({x.device}, {other.device}); move one with "
+                ".to()"
+            )
 
 
 def require_float(x: Tensor, op: str) -> Tensor:

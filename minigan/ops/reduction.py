@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.autograd import Function
+from minigan.backends import kernels_for
 from minigan.errors import ShapeError
 from minigan.ops.elementwise import equal, exp, log, mul, sqrt, where
 from minigan.ops.operands import normalize_axis, require_float
@@ -43,7 +44,7 @@ class Sum(Function):
 
     def forward(self, x: Any) -> Any:
         self.source = x.shape
-        return x.sum(axis=self.axes, keepdims=self.keepdim)
+        return kernels_for(x).sum(x, self.axes, self.keepdim)
 
     def backward(self, grad: Tensor) -> Tensor:
         return BroadcastTo(self.source)(Reshape(_kept(self.source, self.axes))(grad))
@@ -196,9 +197,9 @@ def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 
 def any(x: Tensor) -> Tensor:
     """Whether an element is true."""
-    return Tensor._wrap(np.asanyarray(x._array.any()))
+    return Tensor._wrap(x._array.any())
 
 
 def all(x: Tensor) -> Tensor:
     """Whether every element is true."""
-    return Tensor._wrap(np.asanyarray(x._array.all()))
+    return Tensor._wrap(x._array.all())

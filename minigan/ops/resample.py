@@ -17,6 +17,7 @@ import numpy as np
 
 from minigan.autograd import Function
 from minigan.backends import kernels_for
+from minigan.backends.reference import padded_from
 from minigan.errors import ConfigError, ShapeError
 from minigan.ops.operands import pair
 from minigan.ops.shape import GatherLast, PadConstant, Take
@@ -49,6 +50,35 @@ class BlockSum(Function):
         return UpsampleNearest(self.scale)(grad)
 
 
+class PadImage(Function):
+    """x [N,C,H,W] with borders (left, right, top, bottom) that repeat it; dual to FoldBorders."""
+
+    def __init__(self, widths: tuple[int, int, int, int], mode: str) -> None:
+        self.widths, self.mode = widths, mode
+
+    def forward(self, x: Any) -> Any:
+        self.input_hw = x.shape[2:]
+        return kernels_for(x).pad2d(x, self.widths, self.mode)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        return FoldBorders(self.input_hw, self.widths, self.mode)(grad)
+
+
+class FoldBorders(Function):
+    """The borders added to the pixels that they repeat: the adjoint of PadImage."""
+
+    def __init__(
+        self, input_hw: tuple[int, int], widths: tuple[int, int, int, int], mode: str
+    ) -> None:
+        self.input_hw, self.widths, self.mode = input_hw, widths, mode
+
+    def forward(self, x: Any) -> Any:
+        return kernels_for(x).pad2d_adjoint(x, self.input_hw, self.widths, self.mode)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        return PadImage(self.widths, self.mode)(grad)
+
+
 class SeparableMap(Function):
     """y = A x B^T for each image x [H,W], A [OH,H], B [OW,W] fixed; dx = A^T dy B."""
 
@@ -57,7 +87,7 @@ class SeparableMap(Function):
 
     def forward(self, x: Any) -> Any:
         k = kernels_for(x)
-        rows, columns = (k.xp.asarray(m, dtype=x.dtype) for m in (self.rows, self.columns))
+        rows, columns = (k.constant(m, x.dtype) for m in (self.rows, self.columns))
         return k.matmul(rows, k.matmul(x, columns.T))
 
     def backward(self, grad: Tensor) -> Tensor:
@@ -120,9 +150,9 @@ def upsample(
         )
     if output[0] % h == 0 and output[1] % w == 0:
         return UpsampleNearest((output[0] // h, output[1] // w))(input)
-    xp = kernels_for(input._array).xp
+    constant = kernels_for(input._array).constant
     rows, columns = (
-        xp.asarray(_nearest_index(n, o, s))
+        constant(_nearest_index(n, o, s))
         for n, o, s in ((h, output[0], scales[0]), (w, output[1], scales[1]))
     )
     return Take(columns, 3)(Take(rows, 2)(input))
@@ -239,11 +269,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 
 # --- padding --------------------------------------------------------------------------------------
-_PADDED_FROM = {
-    "reflect": lambda at, n: (n - 1) - np.abs((n - 1) - np.abs(at)),
-    "replicate": lambda at, n: np.clip(at, 0, n - 1),
-    "circular": lambda at, n: at % n,
-}
+_REPEATING = ("reflect", "replicate", "circular")
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
@@ -258,20 +284,21 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     axes = [input.ndim - 1 - i for i in range(len(pairs))]
     if mode == "constant":
         return _pad_constant(input, dict(zip(axes, pairs, strict=True)), float(value or 0.0))
-    if mode not in _PADDED_FROM:
-        raise ConfigError(
-            f"pad: mode {mode!r} is unknown; use constant or {', '.join(_PADDED_FROM)}"
-        )
-    xp = kernels_for(input._array).xp
+    if mode not in _REPEATING:
+        raise ConfigError(f"pad: mode {mode!r} is unknown; use constant or {', '.join(_REPEATING)}")
     for axis, (before, after) in zip(axes, pairs, strict=True):
         n = input.shape[axis]
-        limit = n - 1 if mode == "reflect" else n
-        if mode != "replicate" and max(before, after) > limit:
+        limit = {"reflect": n - 1, "circular": n, "replicate": math.inf if n else 0}[mode]
+        if max(before, after) > limit:
             raise ShapeError(
                 f"pad: {mode} padding ({before}, {after}) needs less than the axis of length {n}"
             )
-        at = _PADDED_FROM[mode](np.arange(-before, n + after), n)
-        input = Take(xp.asarray(at), axis)(input)
+    if input.ndim == 4 and len(pairs) == 2 and min(widths) >= 0:
+        return PadImage(tuple(widths), mode)(input)  # type: ignore[arg-type]
+    constant = kernels_for(input._array).constant
+    for axis, (before, after) in zip(axes, pairs, strict=True):
+        at = padded_from(input.shape[axis], before, after, mode)
+        input = Take(constant(at), axis)(input)
     return input
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigan.autograd import Function
 from minigan.errors import ConfigError, DTypeError, ShapeError
-from minigan.ops.operands import check_index, require_float
+from minigan.ops.operands import check_index, require_float, require_one_device
 from minigan.ops.shape import Take
 from minigan.tensor import Tensor
 
@@ -72,6 +72,7 @@ def embedding(input: Tensor, weight: Tensor) -> Tensor:
     """Rows of weight [K,D] for integer indices of any shape [...] -> [...,D]."""
     if input.dtype.kind not in "iu":
         raise DTypeError(f"embedding: indices must be integers; got {input.dtype}")
+    require_one_device("embedding", weight, input)
     index = input._array.reshape(-1)
     check_index(index, weight.shape[0], "embedding")
     return Take(index, 0)(weight).reshape(*input.shape, weight.shape[1])

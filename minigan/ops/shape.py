@@ -16,7 +16,13 @@ import numpy as np
 from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import ShapeError
-from minigan.ops.operands import cast, check_index, normalize_axis, result_dtype
+from minigan.ops.operands import (
+    cast,
+    check_index,
+    normalize_axis,
+    require_one_device,
+    result_dtype,
+)
 from minigan.tensor import Tensor
 
 
@@ -339,17 +345,21 @@ def _unflattened(length: int, sizes: Sequence[int]) -> tuple[int, ...]:
 def getitem(x: Tensor, key: Any) -> Tensor:
     """x[key] as NumPy indexes; integer and bool tensors may be part of the key."""
     try:
-        return GetItem(_plain_key(key))(x)
+        return GetItem(_plain_key(key, x))(x)
     except IndexError as error:
         raise ShapeError(f"index into shape {tuple(x.shape)}: {error}") from None
 
 
-def _plain_key(key: Any) -> Any:
+def _plain_key(key: Any, x: Tensor) -> Any:
+    """An index into x, its tensors, lists and NumPy arrays as arrays beside x."""
     if isinstance(key, tuple):
-        return tuple(_plain_key(part) for part in key)
+        return tuple(_plain_key(part, x) for part in key)
     if isinstance(key, Tensor):
+        require_one_device("index", x, key)
         return key._array
-    return np.asarray(key) if isinstance(key, list) else key
+    if isinstance(key, list | np.ndarray):
+        return kernels_for(x._array).xp.asarray(np.asarray(key))
+    return key
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -424,6 +434,7 @@ def repeat(x: Tensor, *counts: Any) -> Tensor:
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """Rows `index` (1-d integer tensor) along `dim`."""
     axis = normalize_axis(dim, x.ndim, "index_select")
+    require_one_device("index_select", x, index)
     rows = index._array
     check_index(rows, x.shape[axis], "index_select")
     return Take(rows, axis)(x)
@@ -432,6 +443,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
 def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """y[i][j] = x[i][index[i][j]] along `dim`, as torch.gather."""
     axis = normalize_axis(dim, x.ndim, "gather")
+    require_one_device("gather", x, index)
     last = x.ndim - 1
     moved = transpose(x, axis, last)
     where_to = index._array.swapaxes(axis, last)

@@ -106,7 +106,7 @@ def test_the_phases_follow_each_other_by_steps():
     gan = small(encoder_steps=2, independent_steps=3)
     phases = []
     for i in range(7):
-        phases.append(gan.phase)
+        phases.append(gan.step_kind)
         gan.step(batch(4, seed=i))
     assert phases == ["encoder"] * 2 + ["independent"] * 3 + ["joint"] * 2
 

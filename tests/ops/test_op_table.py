@@ -13,6 +13,7 @@ from op_samples import CASES, TABLE, Entry, Sample, as_tensor, converted
 from minigan import ops
 from minigan.autograd import Function
 from minigan.ops.methods import _METHODS
+from minigan.ops.operands import ToDevice
 
 NAMES = {entry.name for entry in TABLE}
 
@@ -75,6 +76,7 @@ def test_every_function_is_checked_by_samples():
     for _, entry, sample in SMOOTH:
         seen |= classes_in_graph(forward(entry, sample)[0])
     seen |= classes_in_graph([float32_cast()])
+    seen.add(ToDevice)  # needs two devices: tests/cuda_on_cpu/test_device.py
     missing = sorted(f.__name__ for f in all_functions() if f not in seen)
     assert not missing, f"Functions in no sample's graph: {missing}"
 

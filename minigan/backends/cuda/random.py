@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backends.cuda.launch import launcher
+from minigan.backends.cuda.graph import recording
+from minigan.backends.cuda.launch import launcher, pointer
 from minigan.backends.protocol import Array
 
 _THREADS = 256
@@ -17,9 +18,12 @@ def _launched(kernel: str, dtype: Any, seed: int, offset: int, n: int) -> Array:
     to = launcher()
     out = to.xp.empty(n, dtype=dtype)
     if n:
+        base, graph = None, recording()
+        if graph is not None:
+            base, offset = graph.counter(seed, offset, n)
         words = (np.uint64(seed & 0xFFFFFFFFFFFFFFFF), np.uint64(offset & 0xFFFFFFFFFFFFFFFF))
         grid = (-(-n // (_WORDS * _THREADS)),)
-        to.launch("random.cu", kernel, grid, _THREADS, (out, *words, np.int64(n)))
+        to.launch("random.cu", kernel, grid, _THREADS, (out, pointer(base), *words, np.int64(n)))
     return out
 
 

@@ -1,0 +1,167 @@
+"""A model's training step as CUDA graphs: one launch for some hundred kernels.
+
+A step of a given kind on batches of a given shape is run as usual a few times, then recorded, then
+launched again and again. What differs between two launches lies in device memory: the batch, the
+generator's counter, the optimisers' clocks, the losses. What the step does on the host is done here
+instead: the generator and the optimisers count on as if the step had run.
+
+What a step decides on the host is frozen in its graph. So a model whose steps differ says so in
+`step_kind`, and each kind is recorded by itself.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from minigan.backends import kernels_for, kernels_on
+from minigan.backends.cuda.graph import Graph
+from minigan.backends.cuda.memory import Inbox
+from minigan.backends.cuda.precision import get_precision
+from minigan.errors import CaptureError
+from minigan.optim import Optimizer
+from minigan.random import default_generator
+from minigan.tensor import Tensor
+
+WARM_UP = 2  # runs that compile kernels and make moments, constants and the pool's blocks
+MOST_GRAPHS = 8  # kinds of step times shapes of batch; what comes after runs without a graph
+
+Losses = dict[str, Tensor]
+Inputs = tuple[Tensor | None, ...]
+
+
+class CaptureWarning(UserWarning):
+    """A step runs without a graph, and why."""
+
+
+class CapturedSteps:
+    """The graphs of a model. Draws come from the default generator, as in the model's step."""
+
+    def __init__(self, advance: Callable[..., Losses], model: Any, warm_up: int = WARM_UP) -> None:
+        self._advance, self._model, self._warm_up = advance, model, warm_up
+        self._graphs: dict[Hashable, _StepGraph] = {}
+        self._known: list[Tensor] = []  # what the graphs read and write across steps
+        self._layout: list[int] = []
+        self.refused: str | None = None  # why there are no graphs
+
+    def step(self, inputs: Inputs) -> Losses:
+        """One step on a batch, whose tensors may still be on the host."""
+        kind = self._model.step_kind
+        if kind is None or self.refused is not None:
+            return self._eagerly(inputs)
+        if self._graphs and [id(tensor._array) for tensor in self._known] != self._layout:
+            self.forget()  # after network.to() or p.data = ...
+        shapes = tuple(None if x is None else (tuple(x.shape), str(x.dtype)) for x in inputs)
+        key = (kind, shapes, get_precision())
+        if key not in self._graphs and len(self._graphs) == MOST_GRAPHS:
+            return self._eagerly(inputs)
+        if not self._graphs:
+            self._known = [
+                tensor
+                for network in self._model.networks.values()
+                for tensor in (*network.parameters(), *network.buffers())
+            ]
+            self._layout = [id(tensor._array) for tensor in self._known]
+        if key not in self._graphs:
+            kernels_on(self._model.device)  # the graph is made on the current GPU
+            self._graphs[key] = _StepGraph(self._advance, self._model, inputs, self._warm_up)
+        try:
+            return self._graphs[key].run(inputs)
+        except CaptureError as error:
+            self.refused = f"this {self._model.name} step cannot be a CUDA graph: {error}"
+            self._graphs.clear()
+            warnings.warn(f"{self.refused}; it runs without one", CaptureWarning, stacklevel=4)
+            return self._eagerly(inputs)
+
+    def _eagerly(self, inputs: Inputs) -> Losses:
+        device = self._model.device
+        return self._advance(*(None if x is None else x.to(device) for x in inputs))
+
+    def forget(self) -> None:
+        """Drop the graphs, which know addresses, where a step's memory has become another."""
+        self._graphs.clear()
+
+
+class _StepGraph:
+    """One kind of step on batches of one shape."""
+
+    def __init__(
+        self, advance: Callable[..., Losses], model: Any, inputs: Inputs, warm_up: int
+    ) -> None:
+        self._advance, self._model, self._warm_up = advance, model, warm_up
+        self._graph = Graph()
+        self._inboxes = [None if x is None else Inbox(tuple(x.shape), x.dtype) for x in inputs]
+        self._runs = 0
+        self._names: list[str] = []
+        self._losses: Any = None  # one array for all of them
+        self._steps: dict[str, int] = {}  # of each optimiser in one launch
+
+    def run(self, inputs: Inputs) -> Losses:
+        for inbox, given in zip(self._inboxes, inputs, strict=True):
+            if inbox is not None and given is not None:
+                inbox.fill(given._array)
+        self._runs += 1
+        if self._runs <= self._warm_up:
+            with self._graph.apart():
+                return self._advance(*self._tensors())
+        state = default_generator.get_state()
+        if self._losses is None:
+            self._record(state)
+        else:
+            for name in self._steps:
+                self._model.optimizers[name].refresh()
+            moved_on = {**state, "offset": (state["offset"] + self._graph.drawn) % (1 << 64)}
+            default_generator.set_state(moved_on)
+            self._count(1)
+        self._graph.launch(**state)
+        copies = self._losses.copy()
+        return {name: Tensor._wrap(copies[i]) for i, name in enumerate(self._names)}
+
+    def _tensors(self) -> list[Tensor | None]:
+        return [None if inbox is None else Tensor._wrap(inbox.array) for inbox in self._inboxes]
+
+    def _record(self, state: dict[str, int]) -> None:
+        """Record a step; on the host it counts as done, on the device the launch does it."""
+        for optimizer in self._model.optimizers.values():
+            optimizer.refresh()  # an upload could not be recorded
+        with _counting(self._model.optimizers) as self._steps:
+            try:
+                self._losses = self._graph.record(self._work, **state)
+            except BaseException:
+                self._count(-1)
+                default_generator.set_state(state)
+                raise
+
+    def _work(self) -> Any:
+        losses = self._advance(*self._tensors())
+        self._names = list(losses)
+        arrays = [loss._array for loss in losses.values()]
+        return kernels_for(arrays[0]).xp.stack(arrays)
+
+    def _count(self, launches: int) -> None:
+        for name, steps in self._steps.items():
+            self._model.optimizers[name].replayed(launches * steps)
+
+
+@contextmanager
+def _counting(optimizers: dict[str, Optimizer]) -> Iterator[dict[str, int]]:
+    """How often each optimiser takes a step in the block."""
+    steps: dict[str, int] = {}
+
+    def counted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*args: Any) -> Any:
+            result = step(*args)
+            steps[name] = steps.get(name, 0) + 1
+            return result
+
+        return count
+
+    for name, optimizer in optimizers.items():
+        optimizer.step = counted(name, optimizer.step)  # type: ignore[method-assign]
+    try:
+        yield steps
+    finally:
+        for optimizer in optimizers.values():
+            del optimizer.step
