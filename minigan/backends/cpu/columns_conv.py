@@ -19,7 +19,7 @@ from minigan.backends.cpu.linalg import matmul
 from minigan.backends.cpu.threads import chunks_for, kernel, run
 from minigan.backends.protocol import Array, Pair
 
-_MOST_PIXELS = 1024
+_MOST_PIXELS = 128
 _FEWEST_WEIGHTS = 1 << 16
 _SMALLEST = 1 << 14  # elements of the columns that are worth a thread
 
@@ -28,7 +28,8 @@ def suits(pixels: int, weights: int) -> bool:
     """Whether a layer with so many output pixels (of all images) and weights belongs here.
 
     Measured on the layers of DCGAN and pix2pix: the weights must outnumber the pixels by far, or
-    the columns are no longer the small part of the work.
+    the columns are no longer the small part of the work, and from 256 pixels on a direct
+    convolution has weights in its cache for long enough.
     """
     return pixels <= _MOST_PIXELS and weights >= max(_FEWEST_WEIGHTS, 256 * pixels)
 
