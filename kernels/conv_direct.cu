@@ -17,17 +17,17 @@
 #define FEW 4
 #define FEW_THREADS 256
 #define FEW_PIXELS 128
-#define SUMMED 32   // source channels of few_outputs whose weights are in shared memory at once
-#define TAPS 16     // and taps of few_inputs
-#define RESULTS 64  // output channels of a block of few_inputs
+#define FEW_SUMMED 32   // source channels of few_outputs whose weights are in shared memory at once
+#define FEW_TAPS 16     // and taps of few_inputs
+#define FEW_RESULTS 64  // output channels of a block of few_inputs
 
 // The channels of one group, and the distances between their weights.
-struct Channels {
+struct GroupChannels {
   int inputs, outputs, input_step, output_step, kernel_width;
 };
 
 // Where the weight of a tap lies, from its channels' first.
-__device__ __forceinline__ int weight_of(const Windows& g, const Channels& c, int tap) {
+__device__ __forceinline__ int weight_of(const Windows& g, const GroupChannels& c, int tap) {
   return (g.h.weight_first + tap / g.w.taps * g.h.weight_step) * c.kernel_width + g.w.weight_first +
          tap % g.w.taps * g.w.weight_step;
 }
@@ -45,7 +45,7 @@ __device__ __forceinline__ FourWindows four_windows(const float* source, const W
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     const int pixel = blockIdx.x * FEW_PIXELS + (threadIdx.x & 31) + 32 * i;
-    const Window window = window_of(g, pixel, batch, source_image, target_image);
+    const PixelWindow window = window_of(g, pixel, batch, source_image, target_image);
     four.source[i] = source + window.source;
     four.target[i] = window.target;
     four.taps[i] = window.taps;
@@ -70,27 +70,27 @@ __device__ __forceinline__ FourTaps four_taps(const FourWindows& four, const Wal
 }
 
 union OutputsShared {
-  float weights[SUMMED * MAX_TAPS][FEW];
+  float weights[FEW_SUMMED * MAX_TAPS][FEW];
   float sums[FEW_THREADS / 32][FEW_PIXELS][FEW + 1];
 };
 
 __device__ __forceinline__ void few_outputs(const float* __restrict__ source,
                                             const float* __restrict__ weight,
                                             const float* __restrict__ bias, float* __restrict__ out,
-                                            const Windows g, const Channels c, int batch,
+                                            const Windows g, const GroupChannels c, int batch,
                                             int groups, int split, int splits,
                                             OutputsShared& shared) {
   const int t = threadIdx.x, lane = t & 31, warp = t >> 5, taps = g.h.taps * g.w.taps;
   const int plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
   const FourWindows four =
       four_windows(source, g, batch, groups * c.inputs * plane, groups * c.outputs * target_plane);
-  const int chunks = (c.inputs + SUMMED - 1) / SUMMED;
-  const int begin = (int)((long long)chunks * split / splits) * SUMMED;
-  const int end = min((int)((long long)chunks * (split + 1) / splits) * SUMMED, c.inputs);
+  const int chunks = (c.inputs + FEW_SUMMED - 1) / FEW_SUMMED;
+  const int begin = (int)((long long)chunks * split / splits) * FEW_SUMMED;
+  const int end = min((int)((long long)chunks * (split + 1) / splits) * FEW_SUMMED, c.inputs);
 
   float acc[4][FEW] = {};
-  for (int first = begin; first < end; first += SUMMED) {
-    for (int e = t; e < min(SUMMED, end - first) * taps; e += FEW_THREADS) {
+  for (int first = begin; first < end; first += FEW_SUMMED) {
+    for (int e = t; e < min(FEW_SUMMED, end - first) * taps; e += FEW_THREADS) {
       const int from = (first + e / taps) * c.input_step + weight_of(g, c, e % taps);
 #pragma unroll
       for (int o = 0; o < FEW; o++)
@@ -140,16 +140,16 @@ __device__ __forceinline__ void few_outputs(const float* __restrict__ source,
 }
 
 struct InputsShared {
-  float weights[FEW * TAPS][RESULTS + 4];
-  int places[FEW * TAPS];
+  float weights[FEW * FEW_TAPS][FEW_RESULTS + 4];
+  int places[FEW * FEW_TAPS];
 };
 
 __device__ __forceinline__ void few_inputs(const float* __restrict__ source,
                                            const float* __restrict__ weight,
                                            const float* __restrict__ bias, float* __restrict__ out,
-                                           const Windows g, const Channels c, int batch, int groups,
-                                           InputsShared& shared) {
-  const int t = threadIdx.x, channel0 = blockIdx.y * RESULTS, mine = (t >> 5) * 8;
+                                           const Windows g, const GroupChannels c, int batch,
+                                           int groups, InputsShared& shared) {
+  const int t = threadIdx.x, channel0 = blockIdx.y * FEW_RESULTS, mine = (t >> 5) * 8;
   const int plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
   const int taps = g.h.taps * g.w.taps;
   const FourWindows four =
@@ -157,25 +157,25 @@ __device__ __forceinline__ void few_inputs(const float* __restrict__ source,
 
   float acc[4][8] = {};
   Walk at = walk_from(g, 0);
-  for (int first = 0; first < taps; first += TAPS) {
-    if (t < FEW * TAPS) {
-      const int channel = t / TAPS, tap = first + t % TAPS;
+  for (int first = 0; first < taps; first += FEW_TAPS) {
+    if (t < FEW * FEW_TAPS) {
+      const int channel = t / FEW_TAPS, tap = first + t % FEW_TAPS;
       const bool inside = channel < c.inputs && tap < taps;
       shared.places[t] = inside ? channel * c.input_step + weight_of(g, c, tap) : -1;
     }
     __syncthreads();
     const int o = channel0 + (t >> 2);
-    for (int term = t & 3; term < FEW * TAPS; term += 4) {
+    for (int term = t & 3; term < FEW * FEW_TAPS; term += 4) {
       const bool inside = o < c.outputs && shared.places[term] >= 0;
       shared.weights[term][t >> 2] = inside ? weight[shared.places[term] + o * c.output_step] : 0.f;
     }
     __syncthreads();
-    for (int tap = first; tap < min(first + TAPS, taps); tap++, next_tap(g, at)) {
+    for (int tap = first; tap < min(first + FEW_TAPS, taps); tap++, next_tap(g, at)) {
       const FourTaps from = four_taps(four, at);
 #pragma unroll
       for (int channel = 0; channel < FEW; channel++) {
         if (channel >= c.inputs) break;
-        const float* row = shared.weights[channel * TAPS + tap - first] + mine;
+        const float* row = shared.weights[channel * FEW_TAPS + tap - first] + mine;
         const float4 low = *(const float4*)row, high = *(const float4*)(row + 4);
         const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
@@ -202,13 +202,13 @@ __device__ __forceinline__ void few_inputs(const float* __restrict__ source,
 }
 
 // In a forward pass a group sums over channels of x, and its filters are whole rows of the weight.
-__device__ __forceinline__ Channels forward_channels(const Conv& p) {
+__device__ __forceinline__ GroupChannels forward_channels(const Conv& p) {
   const int RS = p.R * p.S, inputs = p.C / p.groups;
   return {inputs, p.K / p.groups, RS, inputs * RS, p.S};
 }
 
 // In an input gradient it sums over those filters, and the weight's channels are the outputs.
-__device__ __forceinline__ Channels input_grad_channels(const Conv& p) {
+__device__ __forceinline__ GroupChannels input_grad_channels(const Conv& p) {
   const int RS = p.R * p.S, outputs = p.C / p.groups;
   return {p.K / p.groups, outputs, outputs * RS, RS, p.S};
 }
@@ -218,7 +218,7 @@ conv_forward_few_outputs(const float* __restrict__ x, const float* __restrict__ 
                          const float* __restrict__ bias, float* __restrict__ y, Conv p,
                          int splits) {
   __shared__ __align__(16) OutputsShared shared;
-  const Channels c = forward_channels(p);
+  const GroupChannels c = forward_channels(p);
   const int group = blockIdx.z / splits, split = blockIdx.z % splits, PQ = p.P * p.Q;
   few_outputs(x + (size_t)group * c.inputs * p.H * p.W,
               weight + (size_t)group * c.outputs * c.output_step,
@@ -232,7 +232,7 @@ conv_input_grad_few_outputs(const float* __restrict__ dy, const float* __restric
                             const float* __restrict__ bias, float* __restrict__ dx, Conv p,
                             int splits) {
   __shared__ __align__(16) OutputsShared shared;
-  const Channels c = input_grad_channels(p);
+  const GroupChannels c = input_grad_channels(p);
   const int phases = p.stride_h * p.stride_w, split = blockIdx.z % splits;
   const int group = blockIdx.z / splits / phases, phase = blockIdx.z / splits % phases;
   few_outputs(dy + (size_t)group * c.inputs * p.P * p.Q,
@@ -246,7 +246,7 @@ extern "C" __global__ void __launch_bounds__(FEW_THREADS, 2)
 conv_forward_few_inputs(const float* __restrict__ x, const float* __restrict__ weight,
                         const float* __restrict__ bias, float* __restrict__ y, Conv p) {
   __shared__ __align__(16) InputsShared shared;
-  const Channels c = forward_channels(p);
+  const GroupChannels c = forward_channels(p);
   const int group = blockIdx.z;
   few_inputs(x + (size_t)group * c.inputs * p.H * p.W,
              weight + (size_t)group * c.outputs * c.output_step,
@@ -258,7 +258,7 @@ extern "C" __global__ void __launch_bounds__(FEW_THREADS, 2)
 conv_input_grad_few_inputs(const float* __restrict__ dy, const float* __restrict__ weight,
                            const float* __restrict__ bias, float* __restrict__ dx, Conv p) {
   __shared__ __align__(16) InputsShared shared;
-  const Channels c = input_grad_channels(p);
+  const GroupChannels c = input_grad_channels(p);
   const int phases = p.stride_h * p.stride_w, group = blockIdx.z / phases,
             phase = blockIdx.z % phases;
   few_inputs(dy + (size_t)group * c.inputs * p.P * p.Q,

@@ -3,7 +3,8 @@
 //
 // Implicit GEMM in fp32: A = weight [K, CRS], B = the windows of x [CRS, NPQ], gathered while they
 // are needed and never stored. Any stride, padding, dilation and number of groups.
-// Launch: grid (NPQ / 64, K/groups / 64, groups), rounded up; 256 threads.
+// Launch: grid (NPQ / 64, K/groups / 64, groups * splits), rounded up; 256 threads. `splits` parts of
+// the sum go to y [splits, N, K, P, Q] for sum_splits.
 // Memory: x and weight are read once per 64 output channels or pixels (L2 serves most of it), y is
 // written once. Replaces nothing: the first version.
 #include "conv.cuh"
@@ -11,16 +12,19 @@
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS)
 conv_forward(const float* __restrict__ x, const float* __restrict__ weight,
-             const float* __restrict__ bias, float* __restrict__ y, Conv p) {
+             const float* __restrict__ bias, float* __restrict__ y, Conv p, int splits) {
   __shared__ __align__(16) float a[SLICE][TILE_LD];
   __shared__ __align__(16) float b[SLICE][TILE_LD];
   // For each of a slice's rows (c,r,s): where its pixel lies, relative to the window's first one.
   __shared__ int tap_offset[SLICE], tap_y[SLICE], tap_x[SLICE];
 
-  const int t = threadIdx.x, group = blockIdx.z;
+  const int t = threadIdx.x, group = blockIdx.z / splits, split = blockIdx.z % splits;
   const int channels = p.C / p.groups, filters = p.K / p.groups;
   const int RS = p.R * p.S, CRS = channels * RS, PQ = p.P * p.Q, pixels = p.N * PQ;
   const int k0 = blockIdx.y * TILE, pixel0 = blockIdx.x * TILE;
+  const int slices = (CRS + SLICE - 1) / SLICE;
+  const int begin = (int)((long long)slices * split / splits) * SLICE;
+  const int end = min((int)((long long)slices * (split + 1) / splits) * SLICE, CRS);
 
   // The pixel whose window this thread gathers is the same in every slice.
   const int pixel = pixel0 + (t & 63);
@@ -30,7 +34,7 @@ conv_forward(const float* __restrict__ x, const float* __restrict__ weight,
   const float* filter = weight + (size_t)group * filters * CRS;
 
   float acc[4][4] = {};
-  for (int first = 0; first < CRS; first += SLICE) {
+  for (int first = begin; first < end; first += SLICE) {
     if (t < SLICE) {
       const int crs = first + t, c = crs / RS, rs = crs % RS;
       tap_y[t] = (rs / p.S) * p.dilation_h;
@@ -53,6 +57,7 @@ conv_forward(const float* __restrict__ x, const float* __restrict__ weight,
     multiply_slice(a, b, acc);  // the barrier after the next table keeps a and b until all have
   }
 
+  y += (size_t)split * p.N * p.K * PQ;
   for (int j = 0; j < 4; j++) {
     const int out = pixel0 + (t & 15) * 4 + j;
     if (out >= pixels) break;

@@ -5,20 +5,22 @@
 // x stride_w phases, each a dense convolution of its own with the taps that reach it: no zero is
 // multiplied, where inserting zeros between the pixels of dy would do stride_h*stride_w times the
 // work.
-// Launch: grid (pixels of the largest phase / 64, C/groups / 64, groups * phases); 256 threads.
+// Launch: grid (pixels of the largest phase / 64, C/groups / 64, groups * phases * splits), rounded
+// up; 256 threads. `splits` parts of the sum go to dx [splits, N, C, H, W] for sum_splits.
 #include "gemm_tile.cuh"
 #include "window.cuh"
 
 extern "C" __global__ void __launch_bounds__(TILE_THREADS)
 conv_input_grad(const float* __restrict__ dy, const float* __restrict__ weight,
-                const float* __restrict__ bias, float* __restrict__ dx, Conv p) {
+                const float* __restrict__ bias, float* __restrict__ dx, Conv p, int splits) {
   __shared__ __align__(16) float a[SLICE][TILE_LD];
   __shared__ __align__(16) float b[SLICE][TILE_LD];
   // For each of a slice's rows (k,r,s): its weight, its pixel of dy for the phase's first pixel.
   __shared__ int tap_weight[SLICE], tap_k[SLICE], tap_p[SLICE], tap_q[SLICE];
 
   const int t = threadIdx.x, phases = p.stride_h * p.stride_w;
-  const int group = blockIdx.z / phases, phase = blockIdx.z % phases;
+  const int group = blockIdx.z / splits / phases, phase = blockIdx.z / splits % phases;
+  const int split = blockIdx.z % splits;
   const int first_h = phase / p.stride_w, first_w = phase % p.stride_w;
   const int height = first_h < p.H ? (p.H - first_h - 1) / p.stride_h + 1 : 0;
   const int width = first_w < p.W ? (p.W - first_w - 1) / p.stride_w + 1 : 0;
@@ -28,6 +30,9 @@ conv_input_grad(const float* __restrict__ dy, const float* __restrict__ weight,
   const int channels = p.C / p.groups, filters = p.K / p.groups, RS = p.R * p.S;
   const int depth = filters * taps, HW = height * width, pixels = p.N * HW;
   const int c0 = blockIdx.y * TILE, pixel0 = blockIdx.x * TILE;
+  const int slices = (depth + SLICE - 1) / SLICE;
+  const int begin = (int)((long long)slices * split / splits) * SLICE;
+  const int end = min((int)((long long)slices * (split + 1) / splits) * SLICE, depth);
 
   const int pixel = pixel0 + (t & 63);
   const int n = pixel < pixels ? pixel / HW : 0, hw = pixel < pixels ? pixel % HW : 0;
@@ -36,7 +41,7 @@ conv_input_grad(const float* __restrict__ dy, const float* __restrict__ weight,
   const float* filter = weight + (size_t)group * filters * channels * RS;
 
   float acc[4][4] = {};
-  for (int first = 0; first < depth; first += SLICE) {
+  for (int first = begin; first < end; first += SLICE) {
     if (t < SLICE) {
       const int k = (first + t) / taps, tap = (first + t) % taps;
       const int r = rows.r0 + tap / cols.count * rows.step;
@@ -62,6 +67,7 @@ conv_input_grad(const float* __restrict__ dy, const float* __restrict__ weight,
     multiply_slice(a, b, acc);  // the barrier after the next table keeps a and b until all have
   }
 
+  dx += (size_t)split * p.N * p.C * p.H * p.W;
   for (int j = 0; j < 4; j++) {
     const int out = pixel0 + (t & 15) * 4 + j;
     if (out >= pixels) break;

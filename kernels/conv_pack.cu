@@ -1,4 +1,4 @@
-// The weights in the order in which tf32_windows.cuh multiplies them: packed [rows][taps][depth],
+// The weights in the order in which async_windows.cuh multiplies them: packed [rows][taps][depth],
 // with the channels that a sum runs over together and filled up with zeros to a multiple of 16. For
 // a forward pass rows are filters and the sum is over C; for an input gradient rows are the
 // channels of x, the sum is over K, and each phase of the stride has its own taps, at a multiple of
@@ -11,7 +11,7 @@
 #include "ptx.cuh"
 #include "window.cuh"
 
-#ifdef TENSOR_CORES
+#ifdef ASYNC_COPIES
 #define PACK_CHANNELS 64  // a block
 #define PACK_THREADS 256
 #define PACK_FLOATS (PACK_CHANNELS * (MAX_TAPS + 1))

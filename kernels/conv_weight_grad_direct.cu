@@ -12,7 +12,7 @@
 #include "conv.cuh"
 
 #define FEW 4
-#define ROW_TAPS 8
+#define FEW_ROW 8
 
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv_weight_grad_few_filters(const float* __restrict__ x, const float* __restrict__ dy,
@@ -25,7 +25,7 @@ conv_weight_grad_few_filters(const float* __restrict__ x, const float* __restric
   const int begin = (int)((long long)pixels * split / splits);
   const int end = (int)((long long)pixels * (split + 1) / splits);
 
-  float acc[FEW][ROW_TAPS] = {};
+  float acc[FEW][FEW_ROW] = {};
   for (int pixel = begin + lane; pixel < end; pixel += 32) {
     const int n = pixel / PQ, pq = pixel % PQ;
     const int h = pq / p.Q * p.stride_h - p.pad_h + r * p.dilation_h;
@@ -37,7 +37,7 @@ conv_weight_grad_few_filters(const float* __restrict__ x, const float* __restric
 #pragma unroll
     for (int k = 0; k < FEW; k++) g[k] = k < filters ? grad[(size_t)k * PQ] : 0.f;
 #pragma unroll
-    for (int s = 0; s < ROW_TAPS; s++) {
+    for (int s = 0; s < FEW_ROW; s++) {
       if (s >= p.S) break;
       const int at = w + s * p.dilation_w;
       const float value = (unsigned)at < (unsigned)p.W ? row[at] : 0.f;
@@ -49,7 +49,7 @@ conv_weight_grad_few_filters(const float* __restrict__ x, const float* __restric
 #pragma unroll
   for (int k = 0; k < FEW; k++)
 #pragma unroll
-    for (int s = 0; s < ROW_TAPS; s++) {
+    for (int s = 0; s < FEW_ROW; s++) {
       if (k >= filters || s >= p.S) break;
       float total = acc[k][s];
       for (int distance = 16; distance; distance >>= 1)

@@ -1,13 +1,13 @@
 // The only inline PTX of these kernels: asynchronous copies to shared memory and TF32 products on
 // the tensor cores. Both need compute capability 8.0; a kernel that uses them stands inside
-// #ifdef TENSOR_CORES and is absent from code for older GPUs.
+// #ifdef ASYNC_COPIES and is absent from code for older GPUs.
 //
 // With CUDA_ON_CPU (tests/cuda_on_cpu) the same names are functions of the emulator.
 #pragma once
 
 #if defined(CUDA_ON_CPU)
 
-#define TENSOR_CORES
+#define ASYNC_COPIES
 #define cp_async_16(to, from, inside) cpu_cp_async((to), (from), 16, (inside) ? 16 : 0)
 #define cp_async_4(to, from, inside) cpu_cp_async((to), (from), 4, (inside) ? 4 : 0)
 #define cp_async_commit() cpu_cp_commit()
@@ -18,7 +18,7 @@
 
 #elif !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 
-#define TENSOR_CORES
+#define ASYNC_COPIES
 
 // Copies 16 or 4 bytes from global to shared memory, or writes zeros and reads nothing: then `from`
 // may point anywhere. The 16 bytes bypass L1; the 4 bytes, which neighbours share, do not.

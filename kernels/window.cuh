@@ -66,15 +66,15 @@ __device__ __forceinline__ Windows input_grad_windows(const Conv& p, int phase) 
 }
 
 // One output pixel: where its window begins in the source, where it goes, which taps are inside.
-struct Window {
+struct PixelWindow {
   int source, target;  // elements; without the channel, and source also without the tap
   unsigned long long taps;
 };
 
 // Of pixel number `pixel` of the batch; source_image, target_image: elements of an image. A pixel
 // past the last one has no taps and the target -1.
-__device__ __forceinline__ Window window_of(const Windows& g, int pixel, int batch,
-                                            int source_image, int target_image) {
+__device__ __forceinline__ PixelWindow window_of(const Windows& g, int pixel, int batch,
+                                                 int source_image, int target_image) {
   const int plane = g.h.outputs * g.w.outputs;
   if (pixel >= batch * plane) return {0, -1, 0};
   const int n = pixel / plane, i = pixel % plane / g.w.outputs, j = pixel % plane % g.w.outputs;

@@ -1,10 +1,18 @@
 """The rule that picks a convolution's kernel, and the precision that it asks for."""
 
+from typing import NamedTuple
+
 import pytest
 
 from minigan.backends.cuda import conv_plan, precision
-from minigan.backends.cuda.conv_plan import Conv, Gpu, Plan
+from minigan.backends.cuda.conv_plan import Conv, Plan
 from minigan.errors import ConfigError
+
+
+class Gpu(NamedTuple):
+    capability: tuple[int, int]
+    multiprocessors: int
+
 
 H100, T4 = Gpu((9, 0), 132), Gpu((7, 5), 40)
 
@@ -29,6 +37,8 @@ HEAD = layer(1, 512, 31, 1, 4, 1, 1)
         (FIRST, "few_inputs", "few_outputs", "simt"),
         (SECOND, "tf32", "tf32", "tf32"),
         (INNERMOST, "tf32", "tf32", "tf32"),
+        (layer(128, 512, 4, 100, 4), "matmul", "matmul", "matmul"),
+        (layer(128, 512, 4, 1, 4), "few_outputs", "few_inputs", "few_filters"),
         (LAST, "few_outputs", "few_inputs", "few_filters"),
         (HEAD, "few_outputs", "few_inputs", "few_filters"),
     ],
@@ -43,13 +53,12 @@ RULES = (conv_plan.forward, conv_plan.input_grad, conv_plan.weight_grad)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_tensor_cores_only_where_allowed_and_present(rule):
-    assert rule(SECOND, "tf32", H100).kernel == "tf32"
-    assert rule(SECOND, "3xtf32", H100).kernel == "3xtf32"
-    assert rule(SECOND, "fp32", H100).kernel == "simt"
-    assert rule(SECOND, "tf32", T4).kernel == "simt"
-    assert rule(layer(1, 64, 8, 64, 3, groups=8), "tf32", H100).kernel == "simt"
-    assert rule(layer(1, 64, 20, 64, 9), "tf32", H100).kernel == "simt"  # 81 taps
+def test_the_precision_names_the_kernel_where_the_gpu_has_it(rule):
+    for precision_ in precision.PRECISIONS:
+        assert rule(SECOND, precision_, H100).kernel == precision_
+        assert rule(SECOND, precision_, T4).kernel == "simt"
+        assert rule(layer(1, 64, 8, 64, 3, groups=8), precision_, H100).kernel == "simt"
+        assert rule(layer(1, 64, 20, 64, 9), precision_, H100).kernel == "simt"  # 81 taps
 
 
 def test_the_largest_tile_that_fills_the_gpu():

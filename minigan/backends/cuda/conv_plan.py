@@ -6,14 +6,15 @@ There is no autotuning: the same shape takes the same kernel, and so the same bi
    tile of 64 channels would multiply by zeros in 60 of its rows.
 2. At most 4 channels to sum over (a first layer; the input gradient of a last one): `few_inputs`.
    Such a sum is short, and the time goes to writing the result.
-3. Compute capability 8.0 or more, groups = 1 and a precision that allows it: tensor cores. The
-   largest tile that leaves no half empty and fills the GPU once; 3xtf32 has not the registers for
-   the largest.
-4. Otherwise the fp32 tiles, which cover everything.
+3. A filter as large as the image, unpadded: a matrix product.
+4. Compute capability 8.0 or more, groups = 1: kernels that copy asynchronously, named as the
+   precision: `fp32`, or on the tensor cores `tf32`, `3xtf32`. The largest tile that is not half
+   empty and fills the GPU once; only tf32 has the registers for the largest.
+5. Otherwise the fp32 tiles that cover everything: `simt`.
 
 For a weight gradient the sum is over pixels, and the first rules change: with at most 4 filters
-`few_filters`, and with at most 4 channels of x the fp32 tiles, since those of the tensor cores have
-16 columns for a tap.
+`few_filters`, and with at most 4 channels of x `simt`, since the other tiles have 16 columns for a
+tap.
 
 Where the blocks would not fill the GPU, the sum is cut into parts, added up in a fixed order, for
 two blocks a multiprocessor. A weight gradient is always cut so: its results are few, its sum long.
@@ -23,21 +24,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
 from minigan.backends.protocol import Pair
 
 MAX_TAPS = 63  # window.cuh
 FEW = 4  # conv_direct.cu, conv_weight_grad_direct.cu
-_SLICE = 16  # gemm_tile.cuh, tf32_tile.cuh: TF32_SLICE; conv_weight_grad_tf32.cu: COLUMNS
-_TILES = ((128, 128), (64, 128), (64, 64))  # the entries of conv_*_tf32.cu
+_SLICE = 16  # gemm_tile.cuh, async_tile.cuh: ASYNC_SLICE; conv_weight_grad_async.cu: TAP_COLUMNS
+_TILES = ((128, 128), (64, 128), (64, 64))  # the entries of conv_*_async.cu
+ASYNC = ("fp32", "tf32", "3xtf32")
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """What the rule must know of a GPU."""
+class Gpu(Protocol):
+    """What the rule must know of a GPU; a launcher says it."""
 
-    capability: tuple[int, int]
-    multiprocessors: int
+    @property
+    def capability(self) -> tuple[int, int]: ...
+
+    @property
+    def multiprocessors(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,12 @@ class Conv:
         return self.n * prod(-(-h // s) for h, s in zip(self.image, self.stride, strict=True))
 
     @property
+    def is_product(self) -> bool:
+        """One window, the whole image: y = x [n, c*h*w] @ weight [k, c*h*w].T."""
+        ones = self.padding == (0, 0) and self.dilation == (1, 1) and self.groups == 1
+        return ones and self.kernel == self.image
+
+    @property
     def pixels(self) -> int:
         return self.n * prod(self.output)
 
@@ -87,9 +98,13 @@ def _period(stride: int, dilation: int) -> int:
 class Plan:
     """A kernel, the results that one block computes (channels x pixels), the parts of the sum."""
 
-    kernel: str  # simt, few_outputs, few_inputs, few_filters, tf32, 3xtf32
+    kernel: str  # simt, few_outputs, few_inputs, few_filters, matmul, or of ASYNC
     tile: Pair = (64, 64)
     splits: int = 1
+
+    @property
+    def threads(self) -> int:
+        return 128 if self.kernel in ASYNC else 256
 
 
 def forward(conv: Conv, precision: str, gpu: Gpu) -> Plan:
@@ -107,20 +122,20 @@ def _windows(
     inputs: int, outputs: int, conv: Conv, taps: int, pixels: int, phases: int, precision: str,
     gpu: Gpu,
 ) -> Plan:  # fmt: skip
-    depth = inputs // conv.groups * taps
-    if conv.taps <= MAX_TAPS:
-        if outputs // conv.groups <= FEW:
-            blocks = -(-pixels // 128) * phases * conv.groups
-            return Plan("few_outputs", (FEW, 128), _splits(blocks, inputs // conv.groups, 32, gpu))
-        if inputs // conv.groups <= FEW:
-            return Plan("few_inputs", (64, 128))
-        if _tensor_cores(conv, precision, gpu):
-            tile = _tile(outputs, pixels, phases, precision, gpu)
-            blocks = _blocks(tile, outputs, pixels) * phases
-            full = blocks >= gpu.multiprocessors
-            splits = 1 if full else _splits(blocks, depth, 4 * _SLICE, gpu)
-            return Plan(precision, tile, splits)
-    return Plan("simt")
+    summed, results = inputs // conv.groups, outputs // conv.groups
+    if conv.taps <= MAX_TAPS and results <= FEW:
+        blocks = -(-pixels // 128) * phases * conv.groups
+        return Plan("few_outputs", (FEW, 128), _splits(blocks, summed, 32, gpu))
+    if conv.taps <= MAX_TAPS and summed <= FEW:
+        return Plan("few_inputs", (64, 128))
+    if conv.is_product:
+        return Plan("matmul")
+    kernel, tile = "simt", (64, 64)
+    if conv.taps <= MAX_TAPS and _async(conv, gpu):
+        kernel, tile = precision, _tile(outputs, pixels, phases, precision, gpu)
+    blocks = _blocks(tile, results, pixels) * phases * conv.groups
+    full = blocks >= gpu.multiprocessors
+    return Plan(kernel, tile, 1 if full else _splits(blocks, summed * taps, 4 * _SLICE, gpu))
 
 
 def weight_grad(conv: Conv, precision: str, gpu: Gpu) -> Plan:
@@ -129,8 +144,10 @@ def weight_grad(conv: Conv, precision: str, gpu: Gpu) -> Plan:
     if filters <= FEW and conv.kernel[1] <= 8:
         warps = conv.c * conv.kernel[0]
         return Plan("few_filters", (FEW, 1), _splits(-(-warps // 8), conv.pixels, 256, gpu))
+    if conv.is_product:
+        return Plan("matmul")
     kernel, tile = "simt", (64, 64)
-    if conv.c > FEW and conv.taps <= MAX_TAPS and _tensor_cores(conv, precision, gpu):
+    if conv.c > FEW and conv.taps <= MAX_TAPS and _async(conv, gpu):
         # The sum is cut anyway: the tile is the largest that is at least half full.
         kernel, columns = precision, conv.taps * -(-conv.c // _SLICE) * _SLICE
         tile = next(t for t in _tiles(precision) if t == (64, 64) or _fits(t, filters, columns))
@@ -144,8 +161,8 @@ def matmul_splits(batch: int, m: int, n: int, k: int, gpu: Gpu) -> int:
     return 1 if blocks >= gpu.multiprocessors else _splits(blocks, k, 4 * _SLICE, gpu)
 
 
-def _tensor_cores(conv: Conv, precision: str, gpu: Gpu) -> bool:
-    return precision != "fp32" and gpu.capability >= (8, 0) and conv.groups == 1
+def _async(conv: Conv, gpu: Gpu) -> bool:
+    return gpu.capability >= (8, 0) and conv.groups == 1
 
 
 def _tiles(precision: str) -> tuple[Pair, ...]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cuda.conv import gpu, sum_splits
 from minigan.backends.cuda.conv_plan import matmul_splits
 from minigan.backends.cuda.launch import covered, launcher
+from minigan.backends.cuda.parts import in_parts
 from minigan.backends.protocol import Array
 
 _TILE = 64  # gemm_tile.cuh: TILE
@@ -31,15 +31,12 @@ def matmul(a: Array, b: Array) -> Array:
     if out.size and k:
         left, right = _flat_batch(xp, left, batch), _flat_batch(xp, right, batch)
         count = int(np.prod(batch, dtype=int))
-        splits = matmul_splits(count, m, n, k, gpu(to))
+        splits = matmul_splits(count, m, n, k, to)
         grid = (-(-n // _TILE), -(-m // _TILE), count * splits)
-        partial = out if splits == 1 else xp.empty((splits, *out.shape), dtype=np.float32)
-        to.launch("matmul.cu", "matmul", grid, 256, (
-            left, right, partial, *map(np.int32, (m, n, k, splits)),
-            _strides(left), _strides(right),
+        scalars = (*map(np.int32, (m, n, k, splits)), _strides(left), _strides(right))
+        in_parts(to, splits, None, out, lambda _, out: to.launch(
+            "matmul.cu", "matmul", grid, 256, (left, right, out, *scalars),
         ))  # fmt: skip
-        if splits > 1:
-            sum_splits(to, partial, None, out)
     if a.ndim == 1:
         out = out[..., 0, :]
     return out[..., 0] if b.ndim == 1 else out

@@ -1,7 +1,7 @@
-// dweight[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] x[n, c, p*stride - pad + r*dilation, ...] on the
-// tensor cores.
+// dweight[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] x[n, c, p*stride - pad + r*dilation, ...] in
+// fp32, TF32 or three times TF32.
 //
-// Replaces conv_weight_grad.cu where a GPU has tensor cores for TF32 and groups = 1: A = dy [K,
+// Replaces conv_weight_grad.cu for compute capability 8.0 and groups = 1: A = dy [K,
 // NPQ], B = the windows of x [NPQ, RS * depth], both with the pixels together in memory and in
 // shared memory. The columns of B are in the order (r, s, c), depth = C filled up to a multiple of
 // 16: so where a tap lies and whether it is inside the image is found once for 16 columns.
@@ -10,11 +10,11 @@
 // sum_weight_grad with grid (C / 64, K), rounded up, 256 threads.
 // Memory: dy is read once for TN columns, x R*S times for TM filters (mostly from L1 and L2); the
 // parts are written and read once.
-#include "tf32_tile.cuh"
+#include "async_tile.cuh"
 #include "window.cuh"
 
-#ifdef TENSOR_CORES
-#define COLUMNS 16  // of one tap
+#ifdef ASYNC_COPIES
+#define TAP_COLUMNS 16  // of one tap
 
 // A pixel of the batch, stepped from slice to slice without divisions.
 struct PixelWalk {
@@ -22,37 +22,39 @@ struct PixelWalk {
 };
 
 template <int TM, int TN, int PRODUCTS>
-__device__ __forceinline__ void weight_grad_tf32(const float* __restrict__ x,
-                                                 const float* __restrict__ dy,
-                                                 float* __restrict__ partial, const Conv& p,
-                                                 int depth, int splits, float* shared) {
-  constexpr int STAGES = TF32_STAGES(TM, TN), STAGE = (TM + TN) * TF32_SLICE;
-  constexpr int LANES = TF32_THREADS / TF32_SLICE;  // threads of one pixel, which share its columns
+__device__ __forceinline__ void sum_pixels(const float* __restrict__ x,
+                                           const float* __restrict__ dy,
+                                           float* __restrict__ partial, const Conv& p, int depth,
+                                           int splits, float* shared) {
+  constexpr int STAGES = ASYNC_STAGES(TM, TN), STAGE = (TM + TN) * ASYNC_SLICE;
+  constexpr int LANES =
+      ASYNC_THREADS / ASYNC_SLICE;  // threads of one pixel, which share its columns
   const int t = threadIdx.x, lane = t & 31, warp = t >> 5, split = blockIdx.z;
   const int PQ = p.P * p.Q, plane = p.H * p.W, pixels = p.N * PQ, all_columns = p.R * p.S * depth;
   const int k0 = blockIdx.y * TM, column0 = blockIdx.x * TN;
-  const int slices = (pixels + TF32_SLICE - 1) / TF32_SLICE;
+  const int slices = (pixels + ASYNC_SLICE - 1) / ASYNC_SLICE;
   const int slice_begin = (int)((long long)slices * split / splits);
   const int slice_end = (int)((long long)slices * (split + 1) / splits);
   const bool whole = PQ % 4 == 0 && ((size_t)dy & 15) == 0;  // 4 pixels are of one image, aligned
 
   // Where 16 columns lie in a window: a tap and channels. The tap after the last is never inside.
-  int tap_y[TN / COLUMNS], tap_x[TN / COLUMNS], offset[TN / COLUMNS], left[TN / COLUMNS];
+  int tap_y[TN / TAP_COLUMNS], tap_x[TN / TAP_COLUMNS], offset[TN / TAP_COLUMNS],
+      left[TN / TAP_COLUMNS];
 #pragma unroll
-  for (int i = 0; i < TN / COLUMNS; i++) {
-    const int column = column0 + COLUMNS * i, tap = column / depth, channel = column % depth;
+  for (int i = 0; i < TN / TAP_COLUMNS; i++) {
+    const int column = column0 + TAP_COLUMNS * i, tap = column / depth, channel = column % depth;
     tap_y[i] = column < all_columns ? tap / p.S * p.dilation_h : 1 << 30;
     tap_x[i] = tap % p.S * p.dilation_w;
     offset[i] = channel * plane + tap / p.S * p.dilation_h * p.W + tap_x[i];
     left[i] = p.C - channel;
   }
-  const int pixel_lane = t % TF32_SLICE, column_lane = t / TF32_SLICE;
-  const int first = slice_begin * TF32_SLICE + pixel_lane;
+  const int pixel_lane = t % ASYNC_SLICE, column_lane = t / ASYNC_SLICE;
+  const int first = slice_begin * ASYNC_SLICE + pixel_lane;
   PixelWalk at = {first / PQ, first % PQ / p.Q, first % p.Q};
-  const PixelWalk jump = {TF32_SLICE / PQ, TF32_SLICE % PQ / p.Q, TF32_SLICE % p.Q};
+  const PixelWalk jump = {ASYNC_SLICE / PQ, ASYNC_SLICE % PQ / p.Q, ASYNC_SLICE % p.Q};
   // The first of the 4 pixels that this thread copies from dy in one piece.
-  int group_n = (slice_begin * TF32_SLICE + t % 4 * 4) / PQ;
-  int group_pq = (slice_begin * TF32_SLICE + t % 4 * 4) % PQ;
+  int group_n = (slice_begin * ASYNC_SLICE + t % 4 * 4) / PQ;
+  int group_pq = (slice_begin * ASYNC_SLICE + t % 4 * 4) % PQ;
 
   auto load = [&](float* stage) {
     const bool exists = at.n < p.N;
@@ -72,15 +74,16 @@ __device__ __forceinline__ void weight_grad_tf32(const float* __restrict__ x,
 
     const int h = at.p * p.stride_h - p.pad_h, w = at.q * p.stride_w - p.pad_w;
     const float* window = x + ((long long)at.n * p.C + column_lane) * plane + h * p.W + w;
-    float* b = stage + TM * TF32_SLICE + by_row(column_lane, pixel_lane / 4) + t % 4;
+    float* b = stage + TM * ASYNC_SLICE + by_row(column_lane, pixel_lane / 4) + t % 4;
 #pragma unroll
-    for (int i = 0; i < TN / COLUMNS; i++) {
+    for (int i = 0; i < TN / TAP_COLUMNS; i++) {
       const bool inside = exists && (unsigned)(h + tap_y[i]) < (unsigned)p.H &&
                           (unsigned)(w + tap_x[i]) < (unsigned)p.W;
       const float* from = window + offset[i];
 #pragma unroll
-      for (int j = 0; j < COLUMNS; j += LANES, from += LANES * (size_t)plane)
-        cp_async_4(b + (COLUMNS * i + j) * TF32_SLICE, from, inside && column_lane + j < left[i]);
+      for (int j = 0; j < TAP_COLUMNS; j += LANES, from += LANES * (size_t)plane)
+        cp_async_4(b + (TAP_COLUMNS * i + j) * ASYNC_SLICE, from,
+                   inside && column_lane + j < left[i]);
     }
 
     at.q += jump.q;
@@ -88,8 +91,8 @@ __device__ __forceinline__ void weight_grad_tf32(const float* __restrict__ x,
     if (at.q >= p.Q) at.q -= p.Q;
     at.n += jump.n + (at.p >= p.P);
     if (at.p >= p.P) at.p -= p.P;
-    group_pq += TF32_SLICE % PQ;
-    group_n += TF32_SLICE / PQ + (group_pq >= PQ);
+    group_pq += ASYNC_SLICE % PQ;
+    group_n += ASYNC_SLICE / PQ + (group_pq >= PQ);
     if (group_pq >= PQ) group_pq -= PQ;
   };
 
@@ -105,7 +108,7 @@ __device__ __forceinline__ void weight_grad_tf32(const float* __restrict__ x,
     free = free + 1 < STAGES ? free + 1 : 0;
     if (slice < slice_begin) continue;
     const float* stage = shared + used * STAGE;
-    multiply_slice_tf32<TM, TN, PRODUCTS, false, true>(stage, stage + TM * TF32_SLICE, acc);
+    multiply_stage<TM, TN, PRODUCTS, false, true>(stage, stage + TM * ASYNC_SLICE, acc);
     used = used + 1 < STAGES ? used + 1 : 0;
   }
 
@@ -124,13 +127,15 @@ __device__ __forceinline__ void weight_grad_tf32(const float* __restrict__ x,
 }
 
 #define CONV_WEIGHT_GRAD(NAME, TM, TN, PRODUCTS)                                                   \
-  extern "C" __global__ void __launch_bounds__(TF32_THREADS)                                       \
+  extern "C" __global__ void __launch_bounds__(ASYNC_THREADS)                                      \
       NAME(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ partial, \
            Conv p, int depth, int splits) {                                                        \
-    __shared__ __align__(16) float shared[TF32_FLOATS(TM, TN)];                                    \
-    weight_grad_tf32<TM, TN, PRODUCTS>(x, dy, partial, p, depth, splits, shared);                  \
+    __shared__ __align__(16) float shared[ASYNC_FLOATS(TM, TN)];                                   \
+    sum_pixels<TM, TN, PRODUCTS>(x, dy, partial, p, depth, splits, shared);                        \
   }
 
+CONV_WEIGHT_GRAD(conv_weight_grad_fp32_64x128, 64, 128, 0)
+CONV_WEIGHT_GRAD(conv_weight_grad_fp32_64x64, 64, 64, 0)
 CONV_WEIGHT_GRAD(conv_weight_grad_tf32_128x128, 128, 128, 1)
 CONV_WEIGHT_GRAD(conv_weight_grad_tf32_64x128, 64, 128, 1)
 CONV_WEIGHT_GRAD(conv_weight_grad_tf32_64x64, 64, 64, 1)

@@ -8,38 +8,40 @@
 // A variant for NHWC would copy 16 bytes of channels at once and keep B by_row; only `load` and the
 // last loop know the layout.
 #pragma once
-#include "tf32_tile.cuh"
+#include "async_tile.cuh"
 #include "window.cuh"
 
-#ifdef TENSOR_CORES
+#ifdef ASYNC_COPIES
 // A as conv_pack.cu leaves it, `rows` x taps x `depth`; slices slice_begin ... slice_end - 1, tap
 // by tap. `out` is where this part of the sum goes; `inputs` are the source's channels.
 template <int TM, int TN, int PRODUCTS>
-__device__ __forceinline__ void windows_tf32(const float* __restrict__ A,
-                                             const float* __restrict__ source,
-                                             const float* __restrict__ bias,
-                                             float* __restrict__ out, const Windows g, int batch,
-                                             int rows, int inputs, int depth, int slice_begin,
-                                             int slice_end, float* shared) {
-  constexpr int STAGES = TF32_STAGES(TM, TN), STAGE = (TM + TN) * TF32_SLICE;
-  constexpr int SHARE = TF32_THREADS / TN, TERMS = TF32_SLICE / SHARE;  // threads, terms of a pixel
+__device__ __forceinline__ void sum_windows(const float* __restrict__ A,
+                                            const float* __restrict__ source,
+                                            const float* __restrict__ bias, float* __restrict__ out,
+                                            const Windows g, int batch, int rows, int inputs,
+                                            int depth, int slice_begin, int slice_end,
+                                            float* shared) {
+  constexpr int STAGES = ASYNC_STAGES(TM, TN), STAGE = (TM + TN) * ASYNC_SLICE;
+  constexpr int SHARE = ASYNC_THREADS / TN,
+                TERMS = ASYNC_SLICE / SHARE;  // threads, terms of a pixel
   const int t = threadIdx.x, lane = t & 31, warp = t >> 5;
   const int row0 = blockIdx.y * TM, pixel0 = blockIdx.x * TN;
   const int plane = g.h.source * g.w.source, target_plane = g.h.target * g.w.target;
-  const int taps = g.h.taps * g.w.taps, tap_slices = depth / TF32_SLICE;
+  const int taps = g.h.taps * g.w.taps, tap_slices = depth / ASYNC_SLICE;
 
   const int column = t % TN, turn = t / TN;
-  const Window window = window_of(g, pixel0 + column, batch, inputs * plane, rows * target_plane);
+  const PixelWindow window =
+      window_of(g, pixel0 + column, batch, inputs * plane, rows * target_plane);
   const float* pixel = source + window.source + (size_t)(turn * TERMS) * plane;
   Walk at = walk_from(g, slice_begin / tap_slices);
   int tap_slice = slice_begin % tap_slices;
 
   auto load = [&](int slice, float* stage) {
-    copy_rows<TM>(stage, A, row0, rows, slice * TF32_SLICE, taps * depth);
-    float* b = stage + TM * TF32_SLICE;
-    const float* from = pixel + at.offset + (size_t)tap_slice * TF32_SLICE * plane;
+    copy_rows<TM>(stage, A, row0, rows, slice * ASYNC_SLICE, taps * depth);
+    float* b = stage + TM * ASYNC_SLICE;
+    const float* from = pixel + at.offset + (size_t)tap_slice * ASYNC_SLICE * plane;
     const bool inside = window.taps >> at.tap & 1;
-    const int left = inputs - tap_slice * TF32_SLICE - turn * TERMS;
+    const int left = inputs - tap_slice * ASYNC_SLICE - turn * TERMS;
     if (left >= TERMS) {
 #pragma unroll
       for (int i = 0; i < TERMS; i++, from += plane)
@@ -67,7 +69,7 @@ __device__ __forceinline__ void windows_tf32(const float* __restrict__ A,
     free = free + 1 < STAGES ? free + 1 : 0;
     if (slice < slice_begin) continue;
     const float* stage = shared + used * STAGE;
-    multiply_slice_tf32<TM, TN, PRODUCTS, true, false>(stage, stage + TM * TF32_SLICE, acc);
+    multiply_stage<TM, TN, PRODUCTS, true, false>(stage, stage + TM * ASYNC_SLICE, acc);
     used = used + 1 < STAGES ? used + 1 : 0;
   }
 
