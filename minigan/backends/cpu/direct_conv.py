@@ -317,7 +317,9 @@ def _read(grad, start, plane, lanes, places, blocks, count, matrix):
 
 
 @kernel
-def _weight_grad(chunk, chunks, x, grad, taps, table, sums, steps, images, rows, split, window):
+def _weight_grad(
+    chunk, chunks, x, grad, taps, table, strides, sums, steps, images, rows, split, window
+):
     """sums[part, K/LANES, C*T, LANES] of one of `split` parts of the tiles, the input channels and
     the groups of output channels."""
     (batch, channels, x_height), t = x.shape[:3], taps.shape[0]
@@ -355,11 +357,11 @@ def _weight_grad(chunk, chunks, x, grad, taps, table, sums, steps, images, rows,
             count = _list_pixels(
                 taps,
                 table[0],
-                (1, 1),
+                strides,
                 b,
                 r,
                 steps,
-                False,
+                bands == 1,
                 x_height,
                 (c1 - c0, height, width),
                 (k, out_height, out_width),
@@ -546,6 +548,7 @@ def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
         np.ascontiguousarray(grad),
         taps,
         np.array([(0, len(taps), 0, 0, height, width)]),
+        (1, 1),
         sums,
         stride,
         images,

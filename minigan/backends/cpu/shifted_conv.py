@@ -70,17 +70,22 @@ def _add_shifted(values, start, step, y0, height, width, taps, tap0, tap1, i, bi
 
 
 @kernel
-def _map(chunk, chunks, x, weight, step_k, step_c, picks, taps, table, strides, bias, out, rows):
-    """Every map of the table. A unit of work is an image and `rows` rows of the maps."""
+def _map(
+    chunk, chunks, x, weight, step_k, step_c, picks, taps, table, strides, bounds, bias, out, rows
+):
+    """Every map of the table. A unit of work is an image and `rows` rows of the maps; bounds
+    are the first and last row of all taps."""
     batch, channels, height, width = x.shape
     k, out_height, out_width = out.shape[1:]
     count, plane = taps.shape[0], height * width
+    lowest, highest = bounds
     bases = np.zeros((k * count + BLOCK - 1) // BLOCK * BLOCK, np.uintp)
     for q in range(k):
         for t in range(count):
             bases[q * count + t] = q * step_k + picks[t]
-    offsets = (np.arange(channels) * step_c).astype(np.uintp)
-    lowest, highest = taps[:, 0].min(), taps[:, 0].max()
+    offsets = np.empty(channels, np.uintp)
+    for c in range(channels):
+        offsets[c] = c * step_c
     bands = (table[0, 4] + rows - 1) // rows  # the first map has the most rows
     # The step must not be a multiple of 4 KiB, or all rows share a few lines of the cache.
     step = (min(height, rows + highest - lowest) * width // LANES + 2) * LANES
@@ -139,6 +144,7 @@ def _run_maps(
         maps.taps,
         maps.table,
         maps.strides,
+        (maps.bounds[0][0], maps.bounds[1][0]),
         np.zeros(k, np.float32) if bias is None else np.ascontiguousarray(bias),
         out,
         -(-map_rows // bands),
