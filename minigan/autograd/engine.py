@@ -48,7 +48,9 @@ class _Gradients:
     def take(self, edge: Edge) -> Tensor:
         """The complete gradient at an edge, after its hooks."""
         grad = self.sums.pop(id(edge))
-        for hook in list((edge._hooks or {}).values()):
+        if not edge._hooks:
+            return grad
+        for hook in list(edge._hooks.values()):
             replaced = hook(grad)
             if replaced is None:
                 continue
@@ -81,7 +83,7 @@ def _apply_rule(node: Function, grad: Tensor, recorded: bool) -> tuple[Tensor | 
     if node.backward_arrays is not None and not recorded:
         arrays = node.backward_arrays(grad._array)
         arrays = arrays if isinstance(arrays, tuple) else (arrays,)
-        result = tuple(None if a is None else Tensor._wrap(a) for a in arrays)
+        result = tuple([None if a is None else Tensor._wrap(a) for a in arrays])
     else:
         result = node.backward(grad)
         result = result if isinstance(result, tuple) else (result,)
@@ -128,9 +130,9 @@ def _walk(
             elif id(node) in targets:
                 found[id(node)] = grad
             node.needs = tuple(
-                edge is not None and (way is None or id(edge) in way) for edge in node.edges
+                [edge is not None and (way is None or id(edge) in way) for edge in node.edges]
             )
-            if not any(node.needs):
+            if True not in node.needs:
                 continue
             handed_on = {id(grad._array)}
             results = _apply_rule(node, grad, create_graph)

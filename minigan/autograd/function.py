@@ -69,9 +69,8 @@ class Function:
     def __call__(self, *inputs: Tensor) -> Tensor:
         arrays = [t._array for t in inputs]
         kind = type(arrays[0])
-        if any(type(array) is not kind for array in arrays) or (
-            kind is not np.ndarray and _on_several_gpus(arrays)
-        ):
+        mixed = [True for array in arrays if type(array) is not kind]
+        if mixed or (kind is not np.ndarray and _on_several_gpus(arrays)):
             devices = ", ".join(str(t.device) for t in inputs)
             raise DeviceError(
                 f"{self.name}: operands on different devices ({devices}); move them with .to()"
@@ -80,40 +79,38 @@ class Function:
             raise GradError(
                 f"{self.name}: this instance is a node of a graph already: make one for each call"
             )
-        wanted = tuple(t._requires_grad for t in inputs)
-        recording = is_grad_enabled() and any(wanted)
+        wanted = tuple([t._requires_grad for t in inputs])
+        recording = True in wanted and is_grad_enabled()
         self.needs = wanted if recording else (False,) * len(wanted)
         out = self.forward(*arrays)
-        if isinstance(out, np.generic):  # NumPy's reductions return scalars
-            out = np.asarray(out)
         result = Tensor._wrap(out, version=inputs[0]._version if self.is_view else None)
         if not recording:
             self._cache = None
             return result
         self.edges = tuple(
-            (t._grad_fn or t) if need else None for t, need in zip(inputs, wanted, strict=True)
+            [(t._grad_fn or t) if need else None for t, need in zip(inputs, wanted, strict=True)]
         )
         self.number = next(_creation_number)
-        kept = [out if key == "output" else inputs[key] for key in self.saves]  # type: ignore[index]
-        versions = [
-            value._version if isinstance(value, Tensor) else result._version for value in kept
-        ]
-        self._saved = tuple((a, v, v[0]) for a, v in zip(kept, versions, strict=True))
+        saved: list[tuple[Any, list[int], int]] = []
+        for key in self.saves:
+            kept = result if key == "output" else inputs[key]  # type: ignore[index]
+            # Its own output is kept as an array: no cycle.
+            value = result._array if kept is result else kept
+            saved.append((value, kept._version, kept._version[0]))
+        self._saved = tuple(saved)
         if is_anomaly_enabled():
             self.called_at = "".join(traceback.format_stack()[:-1])
         result._grad_fn = self
         result._requires_grad = True
         return result
 
-    @property
-    def saved(self) -> tuple[Tensor, ...]:
-        """The tensors named by `saves`, checked to be as they were in forward."""
+    def _checked(self) -> tuple[tuple[Any, list[int], int], ...]:
+        """What was saved, checked to be as it was in forward."""
         if self._saved is None:
             raise GradError(
                 f"backward through {self.name} a second time, but what it saved is freed: "
                 "pass retain_graph=True to the first backward"
             )
-        tensors = []
         for value, version, then in self._saved:
             if version[0] != then:
                 raise GradError(
@@ -121,10 +118,24 @@ class Function:
                     f"was changed in place after the forward (version {version[0]}, saved at "
                     f"{then}): change a .clone() of it, or wait until after backward"
                 )
-            if not isinstance(value, Tensor):  # its own output, kept as an array: no cycle
-                value = Tensor._wrap(value, version=version, grad_fn=self)
-            tensors.append(value)
-        return tuple(tensors)
+        return self._saved
+
+    @property
+    def saved(self) -> tuple[Tensor, ...]:
+        """The tensors named by `saves`, checked to be as they were in forward."""
+        return tuple(
+            value
+            if isinstance(value, Tensor)
+            else Tensor._wrap(value, version=version, grad_fn=self)
+            for value, version, _ in self._checked()
+        )
+
+    @property
+    def saved_arrays(self) -> list[Any]:
+        """Their arrays, for backward_arrays."""
+        return [
+            value._array if isinstance(value, Tensor) else value for value, _, _ in self._checked()
+        ]
 
     @property
     def cache(self) -> Any:

@@ -19,7 +19,7 @@ from minigan.ops.operands import (
     require_one_device,
     result_dtype,
 )
-from minigan.ops.shape import sum_to
+from minigan.ops.shape import sum_to, summed_to
 from minigan.tensor import Tensor
 
 
@@ -34,6 +34,13 @@ class Add(Function):
         return tuple(
             sum_to(grad, shape) if need else None
             for shape, need in zip(self.shapes, self.needs, strict=True)
+        )
+
+    def backward_arrays(self, grad: Any) -> Any:
+        a_shape, b_shape = self.shapes
+        return (
+            summed_to(grad, a_shape) if self.needs[0] else None,
+            summed_to(grad, b_shape) if self.needs[1] else None,
         )
 
 
@@ -51,6 +58,13 @@ class Sub(Function):
             sum_to(-grad, b_shape) if self.needs[1] else None,
         )
 
+    def backward_arrays(self, grad: Any) -> Any:
+        a_shape, b_shape = self.shapes
+        return (
+            summed_to(grad, a_shape) if self.needs[0] else None,
+            -summed_to(grad, b_shape) if self.needs[1] else None,
+        )
+
 
 class Mul(Function):
     """y = a b; da = dy b, db = dy a."""
@@ -65,6 +79,13 @@ class Mul(Function):
         return (
             sum_to(grad * b, a.shape) if self.needs[0] else None,
             sum_to(grad * a, b.shape) if self.needs[1] else None,
+        )
+
+    def backward_arrays(self, grad: Any) -> Any:
+        a, b = self.saved_arrays
+        return (
+            summed_to(grad * b, a.shape) if self.needs[0] else None,
+            summed_to(grad * a, b.shape) if self.needs[1] else None,
         )
 
 
@@ -92,6 +113,9 @@ class Neg(Function):
         return -x
 
     def backward(self, grad: Tensor) -> Tensor:
+        return -grad
+
+    def backward_arrays(self, grad: Any) -> Any:
         return -grad
 
 
@@ -146,6 +170,9 @@ class Exp(Function):
 
     def backward(self, grad: Tensor) -> Tensor:
         return grad * self.saved[0]
+
+    def backward_arrays(self, grad: Any) -> Any:
+        return grad * self.saved_arrays[0]
 
 
 class Log(Function):

@@ -8,7 +8,7 @@ from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import ShapeError
 from minigan.ops.operands import check_broadcast, check_dtypes, promoted
-from minigan.ops.shape import sum_to, transpose
+from minigan.ops.shape import sum_to, summed_to, transpose
 from minigan.tensor import Tensor
 
 
@@ -27,6 +27,16 @@ class MatMul(Function):
             grad_a = sum_to(MatMul()(grad, transpose(b, -1, -2)), a.shape)
         if self.needs[1]:
             grad_b = sum_to(MatMul()(transpose(a, -1, -2), grad), b.shape)
+        return grad_a, grad_b
+
+    def backward_arrays(self, grad: Any) -> Any:
+        a, b = self.saved_arrays
+        multiply = kernels_for(grad).matmul
+        grad_a = grad_b = None
+        if self.needs[0]:
+            grad_a = summed_to(multiply(grad, b.swapaxes(-1, -2)), a.shape)
+        if self.needs[1]:
+            grad_b = summed_to(multiply(a.swapaxes(-1, -2), grad), b.shape)
         return grad_a, grad_b
 
 
@@ -70,6 +80,17 @@ class Linear(Function):
         if len(self.needs) == 3:
             grads.append(grad.sum(0) if self.needs[2] else None)
         return tuple(grads)
+
+    def backward_arrays(self, grad: Any) -> Any:
+        x, weight = self.saved_arrays
+        kernels = kernels_for(grad)
+        grads = (
+            kernels.matmul(grad, weight) if self.needs[0] else None,
+            kernels.matmul(grad.T, x) if self.needs[1] else None,
+        )
+        if len(self.needs) == 2:
+            return grads
+        return *grads, kernels.sum(grad, (0,), False) if self.needs[2] else None
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -49,6 +49,10 @@ class Sum(Function):
     def backward(self, grad: Tensor) -> Tensor:
         return BroadcastTo(self.source)(Reshape(_kept(self.source, self.axes))(grad))
 
+    def backward_arrays(self, grad: Any) -> Any:
+        kept = grad.reshape(_kept(self.source, self.axes))
+        return kernels_for(grad).xp.broadcast_to(kept, self.source)
+
 
 class AMax(Function):
     """y = max of x over axes (or min); dy is shared equally by the elements that attain it."""

@@ -41,6 +41,9 @@ class Reshape(Function):
     def backward(self, grad: Tensor) -> Tensor:
         return Reshape(self.source)(grad)
 
+    def backward_arrays(self, grad: Any) -> Any:
+        return grad.reshape(self.source)
+
 
 class Permute(Function):
     """Axes in another order."""
@@ -82,14 +85,21 @@ class SumTo(Function):
 
     def forward(self, x: Any) -> Any:
         self.source = x.shape
-        lead = x.ndim - len(self.shape)
-        axes = tuple(range(lead)) + tuple(
-            lead + i for i, n in enumerate(self.shape) if n == 1 and x.shape[lead + i] != 1
-        )
-        return x.sum(axis=axes, keepdims=True).reshape(self.shape)
+        return summed_to(x, self.shape)
 
     def backward(self, grad: Tensor) -> Tensor:
         return BroadcastTo(self.source)(grad)
+
+
+def summed_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """SumTo for arrays; x itself where it has the shape already."""
+    if x.shape == shape:
+        return x
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        lead + i for i, n in enumerate(shape) if n == 1 and x.shape[lead + i] != 1
+    )
+    return x.sum(axis=axes, keepdims=True).reshape(shape)
 
 
 def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
