@@ -57,8 +57,7 @@ def _scatter(chunk, chunks, columns, taps, step_h, step_w, bias, out):
     for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
         for n in range(batch):
             out[n, c] = bias[c]
-        for t in range(taps.shape[0]):
-            for n in range(batch):
+            for t in range(taps.shape[0]):
                 for i in range(height):
                     y = i * step_h + taps[t, 0]
                     if 0 <= y < out_height:
