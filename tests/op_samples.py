@@ -705,6 +705,8 @@ _adjoint("scatter_last", lambda x: shape.ScatterLast(np.array([[0, 0, 3], [1, 2,
          S(real(2, 3)))
 _adjoint("block_sum", lambda x, scale: resample.BlockSum(scale)(x),
          S(real(1, 2, 4, 6), (2, 3)), S(real(2, 1, 4, 2), (2, 2)))
+_adjoint("fold_borders", lambda x, mode: resample.FoldBorders((3, 4), (2, 1, 0, 2), mode)(x),
+         S(real(1, 2, 5, 7), "reflect"), S(real(2, 1, 5, 7), "circular"))
 
 # fmt: on
 

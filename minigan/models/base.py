@@ -148,8 +148,8 @@ class Model:
         self.iteration += 1
         return losses
 
-    def capture(self) -> None:
-        """From now on a step is launched as one CUDA graph, after a few runs to prepare it.
+    def capture(self, warm_up: int = 2) -> None:
+        """From now on a step is launched as one CUDA graph, after `warm_up` runs to prepare it.
 
         It gives the same numbers, bit for bit. A step that cannot be captured says why in one
         CaptureWarning and runs as before. Raises CaptureError for a model that is on no GPU.
@@ -158,7 +158,7 @@ class Model:
             raise CaptureError(f"capture() needs a model on a GPU; this one is on {self.device}")
         from minigan.models.captured import CapturedSteps
 
-        self._captured = CapturedSteps(self._advance, self)
+        self._captured = CapturedSteps(self._advance, self, warm_up)
 
     def _advance(self, images: Any, labels: Any) -> dict[str, Tensor]:
         """All that a step does on the device."""

@@ -1,7 +1,8 @@
 """A model's training step as CUDA graphs: one launch for some hundred kernels.
 
-A step of a given kind on batches of a given shape is run as usual a few times, then recorded, then
-launched again and again. What differs between two launches lies in device memory: the batch, the
+A step of a given kind on batches of a given shape is run as usual a few times, which compiles the
+kernels and makes moments, constants and the pool's blocks. Then it is recorded, and from then on
+launched. What differs between two launches lies in device memory: the batch, the
 generator's counter, the optimisers' clocks, the losses. What the step does on the host is done here
 instead: the generator and the optimisers count on as if the step had run.
 
@@ -25,7 +26,6 @@ from minigan.optim import Optimizer
 from minigan.random import default_generator
 from minigan.tensor import Tensor
 
-WARM_UP = 2  # runs that compile kernels and make moments, constants and the pool's blocks
 MOST_GRAPHS = 8  # kinds of step times shapes of batch; what comes after runs without a graph
 
 Losses = dict[str, Tensor]
@@ -39,7 +39,7 @@ class CaptureWarning(UserWarning):
 class CapturedSteps:
     """The graphs of a model. Draws come from the default generator, as in the model's step."""
 
-    def __init__(self, advance: Callable[..., Losses], model: Any, warm_up: int = WARM_UP) -> None:
+    def __init__(self, advance: Callable[..., Losses], model: Any, warm_up: int) -> None:
         self._advance, self._model, self._warm_up = advance, model, warm_up
         self._graphs: dict[Hashable, _StepGraph] = {}
         self._known: list[Tensor] = []  # what the graphs read and write across steps

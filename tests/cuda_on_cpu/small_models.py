@@ -21,7 +21,7 @@ _OWN = {
     "stackedgan": {"img_size": 16, "encoder_steps": 3, "independent_steps": 3},
     "ebgan": {"img_size": 16},
     "vae": {"img_size": 28},
-    "cyclegan": {"img_size": 24, "n_blocks": 1, "pool_size": 6},
+    "cyclegan": {"img_size": 24, "n_blocks": 1, "pool_size": 4},
 }
 
 
@@ -31,7 +31,7 @@ def small(name: str, device: str = "cpu", seed: int = 1, **options: Any) -> Any:
     return models.create(name, device, seed, **(own | _OWN.get(name, {}) | options))
 
 
-def batch(gan: Any, seed: int = 0, n: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def batch(gan: Any, seed: int = 0, n: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """What the DataLoader would give: images and labels, or two sets of images."""
     config, rng = gan.config, np.random.default_rng(seed)
     shape = (2, n, config.channels, config.img_size, config.img_size)
