@@ -19,8 +19,8 @@ are stored by blocks of BLOCK tiles, [a*a, L/BLOCK, channels, BLOCK] (0 beyond t
 that a register block of the products reads whole vectors. L tiles (whole rows of tiles)
 are in work at a time, as many as the caches hold.
 
-One file although it is long: the maps share their transforms, and numba compiles anew only when
-the file of a kernel changes, not the files of its helpers.
+The transforms and their transposes stand beside each other here, and in one file although it is
+long; the weights' are in `winograd_weights.py`, the products in `winograd_products.py`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,15 @@ from minigan.backends.cpu.lanes import (
     load,
     odds,
     store,
-    store_eights,
     zeros,
 )
 from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
 from minigan.backends.cpu.winograd_matrices import matrices
+from minigan.backends.cpu.winograd_products import BLOCK, add_products, multiply
+from minigan.backends.cpu.winograd_weights import from_points, to_points
 from minigan.backends.protocol import Array, Pair
 
-BLOCK = 2 * LANES  # tiles side by side in V, Q and the products
 _BLOCK_BYTES = 1 << 23  # of V and Q, or of one of them and the products
-_TURNED_BLOCKS = 4
 _FEWEST_TILES = 128  # matrix products of fewer are slow
 
 
@@ -371,184 +370,6 @@ def _read(chunk, chunks, x, grad, row0, rows, pad, m, stride, bt, a_matrix, tile
 
 
 @kernel
-def _read_weights(chunk, chunks, weight, both, stride, u):
-    """u[f, k, :] = G w G^T of each phase's taps; `both` is the Kronecker square of G."""
-    (points, k, channels), (_, _, kh, kw) = u.shape, weight.shape
-    r = (kh + stride - 1) // stride
-    taps = np.zeros((r * r, channels), np.float32)
-    for row in range(chunk * k // chunks, (chunk + 1) * k // chunks):
-        for c in range(weight.shape[1]):
-            for y in range(kh):
-                for x in range(kw):
-                    phase = (c * stride + y % stride) * stride + x % stride
-                    taps[y // stride * r + x // stride, phase] = weight[row, c, y, x]
-        for f in range(points):
-            u[f, row] = 0
-            for tap in range(r * r):
-                for c in range(channels):
-                    u[f, row, c] += both[f, tap] * taps[tap, c]
-
-
-@kernel
-def _write_weights(chunk, chunks, sums, both, stride, out):
-    """out[k] = G^T S[:, k] G, back in the order of the kernel: the transpose."""
-    k, channels, kh, kw = out.shape
-    r, width = (kh + stride - 1) // stride, channels * stride * stride
-    taps = np.empty((r * r, width), np.float32)
-    for row in range(chunk * k // chunks, (chunk + 1) * k // chunks):
-        taps[:] = 0
-        for f in range(sums.shape[0]):
-            for tap in range(r * r):
-                for c in range(width):
-                    taps[tap, c] += both[f, tap] * sums[f, row, c]
-        for c in range(channels):
-            for y in range(kh):
-                for x in range(kw):
-                    phase = (c * stride + y % stride) * stride + x % stride
-                    out[row, c, y, x] = taps[y // stride * r + x // stride, phase]
-
-
-@kernel
-def _multiply(chunk, chunks, a, row_step, inner_step, inner, b, out):
-    """out[f] = A[f] b[f]: b [points, L/BLOCK, inner, BLOCK], out the same with the rows of A.
-
-    Element (i, r) of A[f] is a[f] flat at i * row_step + r * inner_step, so that a matrix and
-    its transpose are read where they lie. A register block is 4 rows times BLOCK tiles.
-    """
-    points, blocks, rows = out.shape[:3]
-    a_flat, b_flat, out_flat = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    size, step, upper, whole = a[0].size, np.uintp(inner_step), np.uintp(LANES), np.uintp(BLOCK)
-    units = points * blocks
-    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
-        first = unit // blocks * size
-        for i in range(0, rows, 4):
-            # Beyond the last row the last one is computed again, and stored where it was.
-            p0, p1 = (
-                np.uintp(first + i * row_step),
-                np.uintp(first + min(i + 1, rows - 1) * row_step),
-            )
-            p2 = np.uintp(first + min(i + 2, rows - 1) * row_step)
-            p3 = np.uintp(first + min(i + 3, rows - 1) * row_step)
-            x0 = x1 = x2 = x3 = y0 = y1 = y2 = y3 = zeros()
-            at = np.uintp(unit * inner * BLOCK)
-            for r in range(np.uintp(inner)):
-                x, y = load(b_flat, at), load(b_flat, at + upper)
-                at += whole
-                s = r * step
-                n = a_flat[p0 + s]
-                x0, y0 = add_product(x0, n, x), add_product(y0, n, y)
-                n = a_flat[p1 + s]
-                x1, y1 = add_product(x1, n, x), add_product(y1, n, y)
-                n = a_flat[p2 + s]
-                x2, y2 = add_product(x2, n, x), add_product(y2, n, y)
-                n = a_flat[p3 + s]
-                x3, y3 = add_product(x3, n, x), add_product(y3, n, y)
-            to = unit * rows * BLOCK
-            _store_row(out_flat, to, i, rows, x0, y0)
-            _store_row(out_flat, to, i + 1, rows, x1, y1)
-            _store_row(out_flat, to, i + 2, rows, x2, y2)
-            _store_row(out_flat, to, i + 3, rows, x3, y3)
-
-
-@inlined
-def _store_row(out, to, row, rows, x, y):
-    at = np.uintp(to + min(row, rows - 1) * BLOCK)
-    store(out, at, x)
-    store(out, at + np.uintp(LANES), y)
-
-
-@inlined
-def _turn(source, start, target, to):
-    """8 channels of LANES tiles, source rows BLOCK apart -> target rows of channels BLOCK apart."""
-    s, whole = np.uintp(start), np.uintp(BLOCK)
-    a0, a1 = load(source, s), load(source, s + whole)
-    s += whole + whole
-    a2, a3 = load(source, s), load(source, s + whole)
-    s += whole + whole
-    a4, a5 = load(source, s), load(source, s + whole)
-    s += whole + whole
-    a6, a7 = load(source, s), load(source, s + whole)
-    for _ in range(3):  # each round moves one bit of a channel's number to the end of its position
-        b0, b1, b2, b3 = a0, a1, a2, a3
-        a0, a1 = interleave_low(b0, a4), interleave_high(b0, a4)
-        a2, a3 = interleave_low(b1, a5), interleave_high(b1, a5)
-        b4, b5 = interleave_low(b2, a6), interleave_high(b2, a6)
-        b6, b7 = interleave_low(b3, a7), interleave_high(b3, a7)
-        a4, a5, a6, a7 = b4, b5, b6, b7
-    t, rows = np.uintp(to), np.uintp(BLOCK * (LANES // 8))
-    store_eights(target, t, whole, a0)
-    store_eights(target, t + rows, whole, a1)
-    t += rows + rows
-    store_eights(target, t, whole, a2)
-    store_eights(target, t + rows, whole, a3)
-    t += rows + rows
-    store_eights(target, t, whole, a4)
-    store_eights(target, t + rows, whole, a5)
-    t += rows + rows
-    store_eights(target, t, whole, a6)
-    store_eights(target, t + rows, whole, a7)
-
-
-@kernel
-def _add_products(chunk, chunks, q, v, sums):
-    """sums[f] += Q[f] V[f]^T, sums [points, K, C' in whole blocks]; V has whole blocks too."""
-    points, blocks, rows = q.shape[:3]
-    columns = v.shape[2] // BLOCK
-    q_flat, v_flat, out = q.reshape(-1), v.reshape(-1), sums.reshape(-1)
-    # Few tiles at a time, so that they stay in the first-level cache: [tiles, BLOCK channels].
-    turned = np.empty(_TURNED_BLOCKS * BLOCK * BLOCK, np.float32)
-    upper, whole = np.uintp(LANES), np.uintp(BLOCK)
-    pieces = (blocks + _TURNED_BLOCKS - 1) // _TURNED_BLOCKS
-    units = points * columns
-    for unit in range(chunk * units // chunks * pieces, (chunk + 1) * units // chunks * pieces):
-        f, c = unit // pieces // columns, unit // pieces % columns * BLOCK
-        block0 = unit % pieces * _TURNED_BLOCKS
-        block1 = min(blocks, block0 + _TURNED_BLOCKS)
-        for block in range(block0, block1):
-            for part in range(0, BLOCK, 8):
-                start = ((f * blocks + block) * v.shape[2] + c + part) * BLOCK
-                for half in range(0, BLOCK, LANES):
-                    to = ((block - block0) * BLOCK + half) * BLOCK + part
-                    _turn(v_flat, start + half, turned, to)
-        for i in range(0, rows, 4):
-            x0 = x1 = x2 = x3 = y0 = y1 = y2 = y3 = zeros()
-            at = np.uintp(0)
-            for block in range(block0, block1):
-                p0 = np.uintp(((f * blocks + block) * rows + i) * BLOCK)
-                p1 = p0 + np.uintp(BLOCK * min(1, rows - 1 - i))
-                p2 = p0 + np.uintp(BLOCK * min(2, rows - 1 - i))
-                p3 = p0 + np.uintp(BLOCK * min(3, rows - 1 - i))
-                for t in range(whole):
-                    x, y = load(turned, at), load(turned, at + upper)
-                    at += whole
-                    n = q_flat[p0 + t]
-                    x0, y0 = add_product(x0, n, x), add_product(y0, n, y)
-                    n = q_flat[p1 + t]
-                    x1, y1 = add_product(x1, n, x), add_product(y1, n, y)
-                    n = q_flat[p2 + t]
-                    x2, y2 = add_product(x2, n, x), add_product(y2, n, y)
-                    n = q_flat[p3 + t]
-                    x3, y3 = add_product(x3, n, x), add_product(y3, n, y)
-            one = np.float32(1)
-            to, row = np.uintp((f * rows + i) * v.shape[2] + c), np.uintp(v.shape[2])
-            live = rows - i
-            store(out, to, add_product(load(out, to), one, x0))
-            store(out, to + upper, add_product(load(out, to + upper), one, y0))
-            if live > 1:
-                to += row
-                store(out, to, add_product(load(out, to), one, x1))
-                store(out, to + upper, add_product(load(out, to + upper), one, y1))
-            if live > 2:
-                to += row
-                store(out, to, add_product(load(out, to), one, x2))
-                store(out, to + upper, add_product(load(out, to + upper), one, y2))
-            if live > 3:
-                to += row
-                store(out, to, add_product(load(out, to), one, x3))
-                store(out, to + upper, add_product(load(out, to + upper), one, y3))
-
-
-@kernel
 def _write_outputs(chunk, chunks, products, row0, rows, m, at, tiles, bias, out):
     work, k = _workspace(at.shape[1], m, 1, rows, tiles[1]), products.shape[2]
     for channel in range(chunk * k // chunks, (chunk + 1) * k // chunks):
@@ -593,21 +414,6 @@ def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation:
     return here < 0.9 * _DIRECT * direct_pixels * c * k * kernel**2
 
 
-def _weight_points(weight: Array, g: Array, stride: int) -> Array:
-    """U [a*a, K, C'] of weight [K,C,KH,KW]."""
-    k, c = weight.shape[:2]
-    u = np.empty((len(g) ** 2, k, c * stride * stride), weight.dtype)
-    run(_read_weights, chunks_for(k, 4), np.ascontiguousarray(weight), np.kron(g, g), stride, u)
-    return u
-
-
-def _weight_from_points(sums: Array, g: Array, stride: int, shape: tuple[int, ...]) -> Array:
-    """The transpose: S [a*a, K, C' or more] -> [K,C,KH,KW]."""
-    out = np.empty(shape, sums.dtype)
-    run(_write_weights, chunks_for(shape[0], 4), sums, np.kron(g, g), stride, out)
-    return out
-
-
 class _Plan:
     """Sizes of one convolution: the tiles, and the blocks of them that are in work at a time."""
 
@@ -648,13 +454,13 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, 
     """x [N,C,H,W], weight [K,C,KH,KW] -> [N,K,*size]."""
     (n, c), k = x.shape[:2], weight.shape[0]
     plan = _Plan(n, c, k, weight.shape[2], stride, size)
-    u = _weight_points(weight, plan.g, stride)
+    u = to_points(weight, plan.g, stride)
     out, x = np.empty((n, k, *size), x.dtype), np.ascontiguousarray(x)
     bias = np.zeros(k, x.dtype) if bias is None else np.ascontiguousarray(bias)
     for row0, rows in plan.blocks:
         v, products = plan.array(plan.channels, rows), plan.array(k, rows)
         plan.read(x, _nothing(), pad, row0, rows, v, plan.array(0, rows))
-        run(_multiply, plan.chunks(v), u, plan.channels, 1, plan.channels, v, products)
+        run(multiply, plan.chunks(v), u, plan.channels, 1, plan.channels, v, products)
         run(_write_outputs, chunks_for(k, 4), products, row0, rows, plan.m, plan.at, plan.tiles,
             bias, out)  # fmt: skip
     return out
@@ -666,13 +472,13 @@ def conv2d_input_grad(
     """grad [N,K,OH,OW], weight [K,C,KH,KW] -> [N,C,*input_hw]."""
     (n, k, *size), c = grad.shape, weight.shape[1]
     plan = _Plan(n, c, k, weight.shape[2], stride, (size[0], size[1]))
-    u = _weight_points(weight, plan.g, stride)
+    u = to_points(weight, plan.g, stride)
     out, grad = np.empty((n, c, *input_hw), grad.dtype), np.ascontiguousarray(grad)
     bias = np.zeros(c, grad.dtype) if bias is None else np.ascontiguousarray(bias)
     for row0, rows in plan.blocks:
         q, d = plan.array(k, rows), plan.array(plan.channels, rows)
         plan.read(_nothing(), grad, pad, row0, rows, plan.array(0, rows), q)
-        run(_multiply, plan.chunks(q), u, 1, plan.channels, k, q, d)
+        run(multiply, plan.chunks(q), u, 1, plan.channels, k, q, d)
         run(_write_windows, chunks_for(c, 4), d, row0, rows, pad, plan.m, stride, plan.b,
             plan.tiles, bias, out)  # fmt: skip
     return out
@@ -689,5 +495,5 @@ def conv2d_weight_grad(x: Array, grad: Array, stride: int, pad: Pair, kernel_hw:
         v, q = plan.array(padded, rows), plan.array(k, rows)
         v[:, :, plan.channels :] = 0
         plan.read(x, grad, pad, row0, rows, v, q)
-        run(_add_products, chunks_for(plan.points * len(sums[0, 0]) // BLOCK, 1), q, v, sums)
-    return _weight_from_points(sums, plan.g, stride, (k, c, *kernel_hw))
+        run(add_products, chunks_for(plan.points * len(sums[0, 0]) // BLOCK, 1), q, v, sums)
+    return from_points(sums, plan.g, stride, (k, c, *kernel_hw))
