@@ -13,7 +13,8 @@ those that would only read zeros above or below the image are the first or the l
 out. The weight gradient is the same block with exchanged roles: 8 pairs of an input channel and a
 tap, LANES channels of `grad`, and a sum over pixels.
 
-The sums are plain float32 sums, in an order that depends on sizes alone.
+The sums are plain float32 sums, long ones in pieces for less rounding error, in an order that
+depends on sizes alone.
 
 One file although it is long: the maps share their block and their tiles, and numba compiles anew
 only when the file of a kernel changes, not the files of its helpers.
@@ -44,6 +45,7 @@ from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined
 from minigan.backends.protocol import Array, Pair
 
 BLOCK = 8  # pixels of a register block
+_LONGEST_SUM = 256  # products
 _TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
 _TILE_PIXELS = 1024
 _FEWEST_ROWS = 4  # of a band: each copies the rows that its windows share with its neighbours
@@ -76,6 +78,22 @@ def multiply_block(source, bases, p, offsets, first, count, matrix, at, step, st
         a7 = add_product(a7, source[b7 + offset], vector)
         at += np.uintp(step)
     return a0, a1, a2, a3, a4, a5, a6, a7
+
+
+@inlined
+def _sum_blocks(a, b):
+    a0, a1, a2, a3, a4, a5, a6, a7 = a
+    b0, b1, b2, b3, b4, b5, b6, b7 = b
+    return (
+        add(a0, b0),
+        add(a1, b1),
+        add(a2, b2),
+        add(a3, b3),
+        add(a4, b4),
+        add(a5, b5),
+        add(a6, b6),
+        add(a7, b7),
+    )
 
 
 @inlined
@@ -280,13 +298,17 @@ def _map(
                 to = corner + q * LANES * plane
                 for i in range(counts[m]):
                     p, live, t0, t1, side_by_side = blocks[m, i]
-                    p += m * most
-                    depth = (t1 - t0) * channels
-                    first = t0 * channels
-                    at = (row + first) * LANES
+                    p, first, end = p + m * most, t0 * channels, t1 * channels
                     sums = multiply_block(
-                        tile, bases, p, offsets, first, depth, matrix, at, LANES, start
-                    )
+                        tile, bases, p, offsets, first, min(end - first, _LONGEST_SUM),
+                        matrix, (row + first) * LANES, LANES, start,
+                    )  # fmt: skip
+                    for r in range(first + _LONGEST_SUM, end, _LONGEST_SUM):
+                        more = multiply_block(
+                            tile, bases, p, offsets, r, min(end - r, _LONGEST_SUM),
+                            matrix, (row + r) * LANES, LANES, zeros(),
+                        )  # fmt: skip
+                        sums = _sum_blocks(sums, more)
                     _write(sums, flat, to, plane, lanes, places, p, live, side_by_side, values)
 
 
