@@ -85,10 +85,23 @@ def _on_gpu(index: int) -> Kernels:
     return kernels
 
 
-def synchronize(device: Device) -> None:
-    """Wait until the device has done all that it was asked to do."""
-    if device.type == "cuda":
-        kernels_on(device).xp.cuda.Device(device.index or 0).synchronize()
+def describe(device: Device) -> str:
+    """For people: the device, its backend, and on a GPU how exactly convolutions multiply."""
+    kernels = kernels_on(device)
+    if device.type == "cpu":
+        return f"cpu, backend {kernels.name}"
+    from minigan.backends.cuda.precision import get_precision
+
+    name = kernels.xp.cuda.runtime.getDeviceProperties(device.index or 0)["name"].decode()
+    return f"{device}, {name}, backend {kernels.name}, convolutions in {get_precision()}"
+
+
+def own_kernels(name: str) -> tuple[list[str], list[str]]:
+    """Kernels of the protocol that the backend called `name` has itself, and those that it takes
+    from the reference."""
+    module = importlib.import_module(_MODULES[name])
+    own = [kernel for kernel in NAMES if hasattr(module, kernel)]
+    return own, [kernel for kernel in NAMES if kernel not in own]
 
 
 @contextmanager

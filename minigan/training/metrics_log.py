@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minigan.errors import CheckpointError, MiniganError
+from minigan.training.device_losses import DeviceLosses
 from minigan.training.files import write_file, writing
 
 # Reading a loss waits for the GPU, so losses are kept as tensors and read at most this often.
@@ -27,11 +28,12 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._waiting: list[Row] = []
+        self._losses = DeviceLosses()
         self._last_read = time.monotonic()
 
     def add(self, step: int, epoch: int, losses: dict[str, Any]) -> None:
         """Keep the 0-d tensors of one step, unread. Steps and epochs count from 1."""
-        self._waiting.append({"step": step, "epoch": epoch, **losses})
+        self._waiting.append({"step": step, "epoch": epoch, **self._losses.keep(losses)})
 
     @property
     def waiting(self) -> bool:

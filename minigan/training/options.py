@@ -62,6 +62,13 @@ class TrainOptions:
     """Also write TensorBoard event files to run_dir/tensorboard."""
     threads: Annotated[int | None, optional_flag("INT", "all cores")] = None
     """CPU threads to use."""
+    capture: bool = True
+    """On a GPU, launch each step as one CUDA graph: the same numbers, sooner."""
+    precision: Annotated[
+        Literal["fp32", "tf32", "3xtf32"] | None,
+        optional_flag("{fp32,tf32,3xtf32}", "$MINIGAN_PRECISION, or tf32"),
+    ] = None
+    """On a GPU, how exactly convolutions multiply."""
 
     def __post_init__(self) -> None:
         for name in (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import minigan
-from minigan.backends import kernels_on, require_cuda
+from minigan.backends import describe, kernels_on, own_kernels, require_cuda
 from minigan.device import device
 from minigan.errors import DeviceError
 from minigan.training.metrics_log import read_metrics
@@ -30,6 +30,10 @@ def describe_installation() -> str:
     try:
         require_cuda(device("cuda"))
         lines["devices"] = "cpu, cuda"
+        lines["cuda"] = describe(device("cuda"))
+        own, borrowed = own_kernels("cuda")
+        lines["cuda kernels"] = f"{len(own)} of our own: {', '.join(own)}"
+        lines["through CuPy"] = ", ".join(borrowed) or "none"
     except DeviceError as error:
         lines["no cuda"] = str(error)
     return _table(lines)

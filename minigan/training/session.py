@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from minigan import models
-from minigan.backends import require_cuda
+from minigan.backends import describe, require_cuda
+from minigan.backends.cuda.precision import set_precision
 from minigan.data import DataLoader, Dataset, kind, names
 from minigan.device import device
 from minigan.errors import CheckpointError, ConfigError
@@ -64,9 +65,13 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
         _check_unchanged(run, options, config)
     else:
         check_free(path, options.overwrite)
+    if options.precision is not None:
+        set_precision(options.precision)
     if options.threads is not None:
         os.environ["MINIGAN_NUM_THREADS"] = str(options.threads)  # read when the kernels load
     gan = models.create(model, device=options.device, seed=options.seed, **fields(config))
+    if options.capture and target.type == "cuda":
+        gan.capture()
     dataset = open_data(options, gan, train=True)
     loader = make_loader(gan, dataset, options.seed)
     total = total_steps(config.total_epochs, len(loader), options.max_steps)
@@ -180,6 +185,7 @@ def _train(
 def _announce(gan: Any, dataset: Dataset, options: TrainOptions, path: Path) -> None:
     counts = ", ".join(f"{name} {n:,}" for name, n in parameter_counts(gan).items())
     print(f"model:  {gan.name} on {options.device}; parameters: {counts}")
+    print(f"device: {describe(device(options.device))}")
     print(f"data:   {dataset.source}")
     print(f"run:    {path}", flush=True)
 
