@@ -161,6 +161,24 @@ class Kernels(Protocol):
     def sigmoid_backward(self, grad: Array, y: Array) -> Array:
         """grad * y * (1 - y)."""
 
+    def softplus(self, x: Array, beta: float) -> Array:
+        """ln(1 + exp(beta x)) / beta without overflow."""
+
+    def softplus_backward(self, grad: Array, x: Array, beta: float) -> Array:
+        """grad * sigmoid(beta x)."""
+
+    def log_softmax(self, x: Array, axis: int) -> Array:
+        """x - ln sum exp(x) along an axis."""
+
+    def log_softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
+        """grad - exp(y) sum(grad); y is the output of log_softmax."""
+
+    def cross_entropy(self, x: Array, labels: Array, ignored: int) -> Array:
+        """logits x [M,K], integer labels [M] -> [M]: ln sum exp(x) - x[label], 0 for `ignored`."""
+
+    def cross_entropy_backward(self, grad: Array, x: Array, labels: Array, ignored: int) -> Array:
+        """grad [M] -> [M,K]: grad (softmax(x) - [k = label]), 0 for `ignored`."""
+
     # --- resampling -------------------------------------------------------------------------
     def upsample_nearest(self, x: Array, scale: Pair) -> Array:
         """x [N,C,H,W] -> [N,C,H*sh,W*sw], each pixel repeated."""

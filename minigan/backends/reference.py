@@ -322,6 +322,44 @@ def sigmoid_backward(grad: Array, y: Array) -> Array:
     return _namespace(grad).asarray(grad * y * (1 - y))
 
 
+def softplus(x: Array, beta: float) -> Array:
+    """max(z, 0) + ln(1 + exp(-|z|)), z = beta x, divided by beta."""
+    xp, z = _namespace(x), x * beta
+    return xp.asarray((xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta)
+
+
+def softplus_backward(grad: Array, x: Array, beta: float) -> Array:
+    """grad * sigmoid(beta x)."""
+    return _namespace(x).asarray(grad * sigmoid(x * beta))
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """x - ln sum exp(x), shifted by the maximum."""
+    xp = _namespace(x)
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return xp.asarray(shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True)))
+
+
+def log_softmax_backward(grad: Array, y: Array, axis: int) -> Array:
+    """grad - exp(y) sum(grad)."""
+    xp = _namespace(grad)
+    return xp.asarray(grad - xp.exp(y) * grad.sum(axis=axis, keepdims=True))
+
+
+def cross_entropy(x: Array, labels: Array, ignored: int) -> Array:
+    """The negative log-probability of each label that is not ignored."""
+    kept = labels != ignored
+    picked = _namespace(x).take_along_axis(log_softmax(x, 1), (labels * kept)[:, None], 1)[:, 0]
+    return picked * -kept.astype(x.dtype)
+
+
+def cross_entropy_backward(grad: Array, x: Array, labels: Array, ignored: int) -> Array:
+    """grad (softmax(x) - [k = label])."""
+    xp, kept = _namespace(x), labels != ignored
+    hot = labels[:, None] == xp.arange(x.shape[1])
+    return (xp.exp(log_softmax(x, 1)) - hot) * (grad * kept)[:, None]
+
+
 # --- resampling ---
 
 

@@ -106,11 +106,13 @@ class Softplus(Function):
         self.beta = beta
 
     def forward(self, x: Any) -> Any:
-        z = x * self.beta
-        return (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / self.beta
+        return kernels_for(x).softplus(x, self.beta)
 
     def backward(self, grad: Tensor) -> Tensor:
         return grad * sigmoid(self.saved[0] * self.beta)
+
+    def backward_arrays(self, grad: Any) -> Any:
+        return kernels_for(grad).softplus_backward(grad, self.saved[0]._array, self.beta)
 
 
 class LogSoftmax(Function):
@@ -122,12 +124,14 @@ class LogSoftmax(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        shifted = x - x.max(axis=self.axis, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=self.axis, keepdims=True))
+        return kernels_for(x).log_softmax(x, self.axis)
 
     def backward(self, grad: Tensor) -> Tensor:
         (y,) = self.saved
         return grad - y.exp() * grad.sum(self.axis, keepdim=True)
+
+    def backward_arrays(self, grad: Any) -> Any:
+        return kernels_for(grad).log_softmax_backward(grad, self.saved[0]._array, self.axis)
 
 
 class Softmax(Function):

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from minigan.autograd import Function
+from minigan.backends import kernels_for
 from minigan.errors import ConfigError, DTypeError, ShapeError
-from minigan.ops.activation import log_softmax, softplus
+from minigan.ops.activation import log_softmax, softmax, softplus
 from minigan.ops.elementwise import clamp, log, where
-from minigan.ops.operands import cast, check_index, promoted, require_one_device
+from minigan.ops.operands import cast, check_index, promoted, require_float, require_one_device
 from minigan.ops.shape import GatherLast
 from minigan.tensor import Tensor
 
@@ -118,6 +119,33 @@ def binary_cross_entropy_with_logits(
     return _reduce(loss if weight is None else loss * weight, reduction)
 
 
+class CrossEntropy(Function):
+    """y[m] = ln sum e^x[m] - x[m, label m] for logits x [M,K]; dx = dy (softmax(x) - [k = label]).
+
+    0 for the label `ignored`.
+    """
+
+    saves = (0,)
+
+    def __init__(self, labels: Any, ignored: int) -> None:
+        self.labels, self.ignored = labels, ignored
+
+    def forward(self, x: Any) -> Any:
+        return kernels_for(x).cross_entropy(x, self.labels, self.ignored)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        (x,) = self.saved
+        kept = self.labels != self.ignored
+        hot = self.labels[:, None] == kernels_for(x._array).xp.arange(x.shape[1])
+        weight = grad * Tensor._wrap(kept.astype(x.dtype))
+        return (softmax(x, 1) - Tensor._wrap(hot.astype(x.dtype))) * weight.unsqueeze(1)
+
+    def backward_arrays(self, grad: Any) -> Any:
+        (x,) = self.saved
+        kernels = kernels_for(grad)
+        return kernels.cross_entropy_backward(grad, x._array, self.labels, self.ignored)
+
+
 def _labels(input: Tensor, target: Tensor, ignore_index: int, op: str) -> tuple[Tensor, Any]:
     """Log-probabilities as rows [M,K], and labels [M] checked to lie in 0..K-1."""
     if target.dtype.kind not in "iu":
@@ -173,6 +201,13 @@ def cross_entropy(
     `target` may also be probabilities of the shape of input. Softmax before this loss is a
     well-known mistake: with 10 classes the loss can then not fall below 1.461.
     """
+    if target.dtype.kind != "f" and weight is None and label_smoothing == 0.0:
+        rows, labels = _labels(require_float(input, "cross_entropy"), target, ignore_index,
+                               "cross_entropy")  # fmt: skip
+        loss = CrossEntropy(labels, ignore_index)(rows)
+        if reduction == "mean":
+            return loss.sum() / Tensor._wrap((labels != ignore_index).astype(rows.dtype)).sum()
+        return _reduce(loss.reshape(target.shape), reduction)
     log_p = log_softmax(input, 1)
     if target.dtype.kind == "f":
         _same_shape(input, target, "cross_entropy")

@@ -127,6 +127,20 @@ def _pointwise_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     return table
 
 
+def _loss_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    x, labels = rng.normal(0, 3, (9, 5)), rng.integers(0, 5, 9)
+    labels[3] = -100
+    grad, per_row = rng.normal(size=x.shape), rng.normal(size=9)
+    return {
+        "softplus": [(20 * x, beta) for beta in (1.0, 2.5)],
+        "softplus_backward": [(grad, x, beta) for beta in (1.0, 2.5)],
+        "log_softmax": [(x, axis) for axis in (0, 1)],
+        "log_softmax_backward": [(grad, x, axis) for axis in (0, 1)],
+        "cross_entropy": [(x, labels, -100)],
+        "cross_entropy_backward": [(per_row, x, labels, -100)],
+    }
+
+
 def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     images = [rng.normal(size=shape) for shape in _IMAGES]
     # Few values make ties, and some windows hold nothing but -inf.
@@ -223,6 +237,7 @@ def _all_cases() -> dict[str, list[Case]]:
         _matmul_cases,
         _norm_cases,
         _pointwise_cases,
+        _loss_cases,
         _resample_cases,
         _random_cases,
         _optimizer_cases,

@@ -9,7 +9,7 @@ from tests.cuda_on_cpu import emulator, harness
 
 pytestmark = harness.needs_gcc
 
-FAMILIES = ("norm_checks", "optim_checks", "pick_checks", "sum_checks")
+FAMILIES = ("loss_checks", "norm_checks", "optim_checks", "pick_checks", "sum_checks")
 MODULES = {name: importlib.import_module(f"tests.cuda_on_cpu.{name}") for name in FAMILIES}
 CHECKS = [
     pytest.param(name, check, id=f"{name}-{check.__name__}")

@@ -7,6 +7,14 @@ cover goes to the reference, which computes with CuPy's array functions.
 
 from minigan.backends.cuda.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cuda.linalg import matmul
+from minigan.backends.cuda.loss import (
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    log_softmax_backward,
+    softplus,
+    softplus_backward,
+)
 from minigan.backends.cuda.norm import (
     batch_norm,
     batch_norm_activation,
@@ -37,4 +45,4 @@ from minigan.backends.cuda.resample import (
     upsample_conv2d_weight_grad,
     upsample_nearest,
 )
-from minigan.backends.cuda.sum import sum
+from minigan.backends.cuda.sums import sum
