@@ -145,6 +145,15 @@ class Generator:
             raise ConfigError(f"a probability must be between 0 and 1, got {p}")
         return self.uniform(shape, device=device) < np.float32(p)
 
+    def dropout_mask(
+        self, shape: Shape, p: float, dtype: Any = np.float32, device: str | Device | None = None
+    ) -> Array:
+        """0 with probability `p` < 1 (to 2**-24), else 1 / (1 - p)."""
+        dtype, kernels = _float_dtype(dtype, "dropout_mask"), self._kernels(device)
+        dims, n = _shape_and_count(shape)
+        mask = kernels.philox_mask(*self._take(n), n, p).reshape(dims)
+        return mask if dtype == np.float32 else (mask > 0) * dtype.type(1 / (1 - p))
+
     def _kernels(self, device: str | Device | None) -> Kernels:
         return kernels_on(self.device if device is None else as_device(device))
 

@@ -325,3 +325,12 @@ def test_a_generator_with_a_fresh_state_is_used_although_it_might_look_empty():
     np.testing.assert_array_equal(
         mg.rand(3, generator=Generator(77)).numpy(), Generator(77).uniform(3)
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_dropout_mask_is_a_compared_uniform_draw(dtype):
+    ours, theirs = Generator(5), Generator(5)
+    mask = ours.dropout_mask((3, 7), 0.3, np.dtype(dtype))
+    kept = theirs.uniform((3, 7)) >= np.float32(0.3)
+    np.testing.assert_array_equal(mask, kept * np.dtype(dtype).type(1 / 0.7), strict=True)
+    assert ours.get_state() == theirs.get_state()

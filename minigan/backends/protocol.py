@@ -215,6 +215,9 @@ class Kernels(Protocol):
     def philox_uniform(self, seed: int, offset: int, n: int) -> Array:
         """float32 [n] in [0, 1): (word i >> 8) * 2**-24."""
 
+    def philox_mask(self, seed: int, offset: int, n: int, p: float) -> Array:
+        """float32 [n]: 0 where philox_uniform is below p < 1, else 1 / (1 - p)."""
+
     def philox_normal(self, seed: int, offset: int, n: int) -> Array:
         """float32 [n], N(0,1) by Box-Muller: for pair j (words a=2j, b=2j+1),
         r = sqrt(-2 ln u), u = ((a >> 8) + 1) * 2**-24, t = 2 pi (b >> 8) * 2**-24,

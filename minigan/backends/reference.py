@@ -502,6 +502,12 @@ def philox_uniform(seed: int, offset: int, n: int) -> Array:
     return (philox(seed, offset, n) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
 
 
+def philox_mask(seed: int, offset: int, n: int, p: float) -> Array:
+    """float32 [n]: 0 with probability p, else 1 / (1 - p)."""
+    kept = philox_uniform(seed, offset, n) >= np.float32(p)
+    return kept.astype(np.float32) * np.float32(1 / (1 - p))
+
+
 def philox_normal(seed: int, offset: int, n: int) -> Array:
     """float32 [n], Box-Muller on pairs of words; u is never 0, so the logarithm is finite."""
     words = philox(seed, offset, n + n % 2).reshape(-1, 2) >> np.uint32(8)

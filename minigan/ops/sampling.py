@@ -39,8 +39,8 @@ def _dropped(
         return x * 0.0
     from minigan.random import default_generator
 
-    draw = (generator or default_generator).uniform(mask_shape, device=x.device)
-    return Dropout((draw >= p).astype(x.dtype) * x.dtype.type(1.0 / (1.0 - p)))(x)
+    draws = generator or default_generator
+    return Dropout(draws.dropout_mask(mask_shape, p, x.dtype, x.device))(x)
 
 
 def dropout(

@@ -174,7 +174,10 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
 
 def _random_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     draws = [(0, 0, 4), (2**64 - 3, 2**64 - 2, 50_001), (-5, 2**33, 7), (9, 1, 0)]
-    return {name: draws for name in ("philox", "philox_uniform", "philox_normal")}
+    masks = [(*draw, p) for draw in draws for p in (0.0, 0.3)]
+    return {name: draws for name in ("philox", "philox_uniform", "philox_normal")} | {
+        "philox_mask": masks
+    }
 
 
 def _optimizer_cases(rng: np.random.Generator) -> dict[str, list[Case]]:

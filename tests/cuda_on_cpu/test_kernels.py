@@ -160,6 +160,9 @@ def test_random_numbers_are_those_of_the_cpu(emulated, seed, offset, n):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
     close(cuda.philox_normal(seed, offset, n), reference.philox_normal(seed, offset, n))
+    for p in (0.0, 0.3):
+        masks = (b.philox_mask(seed, offset, n, p) for b in (cuda, reference))
+        np.testing.assert_array_equal(*masks, strict=True)
 
 
 @pytest.mark.parametrize("name", ["conv2d", "matmul", "batch_norm", "row_norm", "tanh"])

@@ -25,7 +25,7 @@ from minigan.backends.cpu.pointwise import (
     tanh,
     tanh_backward,
 )
-from minigan.backends.cpu.random import philox, philox_normal, philox_uniform
+from minigan.backends.cpu.random import philox, philox_mask, philox_normal, philox_uniform
 from minigan.backends.cpu.resample import (
     block_sum,
     max_pool2d_indices,
@@ -57,6 +57,7 @@ __all__ = [
     "pad2d",
     "pad2d_adjoint",
     "philox",
+    "philox_mask",
     "philox_normal",
     "philox_uniform",
     "relu",

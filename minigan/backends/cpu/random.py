@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -64,6 +65,16 @@ def _philox_uniform(chunk, chunks, seed, offset, out):
 
 
 @kernel
+def _philox_mask(chunk, chunks, seed, offset, p, scale, out):
+    blocks = out.size // 4
+    for i in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+        words = _block(seed, offset + np.uint64(i))
+        for lane in range(4):
+            draw = np.float32(words[lane] >> _BYTE) * np.float32(_TO_UNIT)
+            out[4 * i + lane] = np.float32(0) if draw < p else scale
+
+
+@kernel
 def _philox_normal(chunk, chunks, seed, offset, out):
     blocks = out.size // 4
     for i in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
@@ -72,10 +83,12 @@ def _philox_normal(chunk, chunks, seed, offset, out):
         out[4 * i + 2], out[4 * i + 3] = _normal_pair(w2, w3)
 
 
-def _draw(function: Callable[..., None], seed: int, offset: int, n: int, dtype: DTypeLike) -> Array:
+def _draw(
+    function: Callable[..., None], seed: int, offset: int, n: int, dtype: DTypeLike, *scalars: Any
+) -> Array:
     out: Array = np.empty(-(-n // 4) * 4, dtype)
     start = np.uint64(seed & _MASK64), np.uint64(offset & _MASK64)
-    run(function, chunks_for(n, _SMALLEST), *start, out)
+    run(function, chunks_for(n, _SMALLEST), *start, *scalars, out)
     return out[:n]
 
 
@@ -87,6 +100,11 @@ def philox(seed: int, offset: int, n: int) -> Array:
 def philox_uniform(seed: int, offset: int, n: int) -> Array:
     """float32 [n] in [0, 1)."""
     return _draw(_philox_uniform, seed, offset, n, np.float32)
+
+
+def philox_mask(seed: int, offset: int, n: int, p: float) -> Array:
+    """float32 [n]: 0 with probability p, else 1 / (1 - p)."""
+    return _draw(_philox_mask, seed, offset, n, np.float32, np.float32(p), np.float32(1 / (1 - p)))
 
 
 def philox_normal(seed: int, offset: int, n: int) -> Array:

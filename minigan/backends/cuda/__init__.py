@@ -37,7 +37,7 @@ from minigan.backends.cuda.pointwise import (
     tanh,
     tanh_backward,
 )
-from minigan.backends.cuda.random import philox, philox_normal, philox_uniform
+from minigan.backends.cuda.random import philox, philox_mask, philox_normal, philox_uniform
 from minigan.backends.cuda.resample import (
     block_sum,
     upsample_conv2d,

@@ -14,7 +14,9 @@ _THREADS = 256
 _WORDS = 4  # a thread
 
 
-def _launched(kernel: str, dtype: Any, seed: int, offset: int, n: int) -> Array:
+def _launched(
+    kernel: str, dtype: Any, seed: int, offset: int, n: int, *scalars: np.float32
+) -> Array:
     to = launcher()
     out = to.xp.empty(n, dtype=dtype)
     if n:
@@ -23,7 +25,9 @@ def _launched(kernel: str, dtype: Any, seed: int, offset: int, n: int) -> Array:
             base, offset = graph.counter(seed, offset, n)
         words = (np.uint64(seed & 0xFFFFFFFFFFFFFFFF), np.uint64(offset & 0xFFFFFFFFFFFFFFFF))
         grid = (-(-n // (_WORDS * _THREADS)),)
-        to.launch("random.cu", kernel, grid, _THREADS, (out, pointer(base), *words, np.int64(n)))
+        to.launch(
+            "random.cu", kernel, grid, _THREADS, (out, pointer(base), *words, np.int64(n), *scalars)
+        )
     return out
 
 
@@ -35,6 +39,12 @@ def philox(seed: int, offset: int, n: int) -> Array:
 def philox_uniform(seed: int, offset: int, n: int) -> Array:
     """See `protocol.py`."""
     return _launched("philox_uniform", np.float32, seed, offset, n)
+
+
+def philox_mask(seed: int, offset: int, n: int, p: float) -> Array:
+    """See `protocol.py`."""
+    scalars = (np.float32(p), np.float32(1 / (1 - p)))
+    return _launched("philox_mask", np.float32, seed, offset, n, *scalars)
 
 
 def philox_normal(seed: int, offset: int, n: int) -> Array:
