@@ -430,3 +430,21 @@ def test_tanh_is_exact_to_a_few_units_in_the_last_place_everywhere():
     unit = np.spacing(np.abs(expected).astype(np.float32))
     assert (np.abs(found - expected) / unit).max() < 5
     assert np.abs(found).max() == 1  # above, 1 - y*y would turn the gradient around
+
+
+def test_sigmoid_and_softplus_are_exact_to_a_few_units_in_the_last_place_everywhere():
+    from minigan.backends.cpu import sigmoid, softplus, softplus_backward
+
+    sizes = np.concatenate([np.logspace(-35, 2.1, 200_001), np.linspace(0, 120, 200_001)])
+    x = np.concatenate([sizes, -sizes]).astype(np.float32)
+    exact = x.astype(np.float64)
+    decay = np.exp(-np.abs(exact))
+    expected_sigmoid = np.where(exact >= 0, 1, decay) / (1 + decay)
+    expected_softplus = np.maximum(exact, 0) + np.log1p(decay)
+    for actual, expected in (
+        (sigmoid(x), expected_sigmoid),
+        (softplus_backward(np.ones_like(x), x, 1.0), expected_sigmoid),
+        (softplus(x, 1.0), expected_softplus),
+    ):
+        off = np.abs(actual - expected) / np.spacing(expected.astype(np.float32))
+        assert off.max() <= 5

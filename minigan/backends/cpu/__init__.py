@@ -5,7 +5,6 @@ Imported at the first kernel call only, because importing numba takes half a sec
 
 from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cpu.linalg import matmul
-from minigan.backends.cpu.loss import softplus_backward
 from minigan.backends.cpu.memory import keep_freed_memory
 from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
 from minigan.backends.cpu.norm_activation import (
@@ -22,6 +21,8 @@ from minigan.backends.cpu.pointwise import (
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    softplus,
+    softplus_backward,
     tanh,
     tanh_backward,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "sgd_steps",
     "sigmoid",
     "sigmoid_backward",
+    "softplus",
     "softplus_backward",
     "tanh",
     "tanh_backward",
