@@ -11,6 +11,7 @@ import resource
 import statistics
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -83,6 +84,29 @@ def alternate_cases(
             yield timed
     finally:
         _stop(workers)
+
+
+def alternate_all(
+    makers: dict[str, Maker],
+    cases: Iterable[dict[str, tuple[Any, ...]]],
+    rounds: int,
+    seconds: float,
+) -> Iterator[dict[str, Timing | ProgramError]]:
+    """`alternate_cases`, but a program that fails in a case takes only its own figure with it: the
+    case is timed again without it."""
+    waiting: deque[dict[str, tuple[Any, ...]]] = deque()
+    timed = alternate_cases(makers, iter(waiting.popleft, None), rounds, seconds)
+    for case in cases:
+        failed: dict[str, Timing | ProgramError] = {}
+        while left := {name: args for name, args in case.items() if name not in failed}:
+            waiting.append(left)
+            timings = next(timed)
+            if not isinstance(timings, ProgramError):
+                failed |= timings
+                break
+            failed[next(name for name in left if str(timings).startswith(f"{name}: "))] = timings
+        yield {name: failed[name] for name in case}
+    timed.close()  # type: ignore[attr-defined]
 
 
 def _alternate(

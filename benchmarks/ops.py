@@ -33,7 +33,6 @@ from minigan.backends import kernels_for, kernels_on
 from minigan.backends.protocol import NAMES
 from minigan.cli import one_line_errors
 from minigan.device import gpu_index
-from minigan.training.options import parse_flags
 
 # A kernel's name and its arguments; an array is given by its shape as Shape.
 Call = tuple[Any, ...]
@@ -61,6 +60,8 @@ class Options:
 
 def main(args: list[str]) -> int:
     """Record and time the calls, print a table and write a JSON file."""
+    from minigan.training.options import parse_flags  # gpu_check runs without tyro
+
     options = parse_flags(Options, args, "python -m benchmarks.ops", "Time kernel calls.")
     names = chosen(options.workloads)
     makers: dict[str, Callable[..., Any]] = {"minigan": minigan_call}
@@ -114,10 +115,10 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['call']:<78} {1e3 * row['minigan']['median']:9.3f} {torch} {ratio} {share}"
 
 
-def recorded(workload: str, device: str = "cpu") -> dict[Call, int]:
+def recorded(workload: str, device: str = "cpu", **changes: Any) -> dict[Call, int]:
     """How often one step of the workload makes each kernel call that PyTorch has too."""
     model, overrides, _ = WORKLOADS[workload]
-    gan = models.create(model, device, **overrides)
+    gan = models.create(model, device, **(overrides | changes))
     batch = batch_for(gan)
     kernels: Any = kernels_on(gan.device)
     originals = {name: getattr(kernels, name) for name in NAMES}
@@ -204,7 +205,7 @@ def flop(call: Call) -> int:
     return 0
 
 
-def _arguments(call: Call) -> list[Any]:
+def arguments(call: Call) -> list[Any]:
     """Random float32 arrays, positive so that they serve as variances too, in place of shapes."""
     rng = np.random.default_rng(0)
     return [
@@ -217,7 +218,7 @@ def _arguments(call: Call) -> list[Any]:
 
 def minigan_call(call: Call) -> Callable[[], Any]:
     """A function that makes the call."""
-    args = _arguments(call)
+    args = arguments(call)
     kernel = getattr(kernels_for(np.zeros(0, np.float32)), call[0])
     return lambda: kernel(*args)
 
@@ -228,7 +229,7 @@ def torch_call(call: Call, threads: int) -> Callable[[], Any]:
 
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
-    args = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in _arguments(call)]
+    args = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments(call)]
     return COUNTERPARTS[call[0]](torch, *args)
 
 

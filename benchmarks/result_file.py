@@ -11,7 +11,6 @@ from typing import Any
 
 from benchmarks.machine import facts
 from minigan.errors import ConfigError
-from minigan.training.files import write_file
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,8 +38,15 @@ def result_file(
         path = path.with_name(f"partial-{path.name}")
         raise
     finally:
-        write_file(path, (json.dumps(result, indent=2) + "\n").encode())
+        write_json(path, result)
         print(f"written to {path.name}", flush=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write or replace a file: whoever reads it finds the old content or the new."""
+    new = path.with_name(f".tmp-{path.name}")
+    new.write_text(json.dumps(content, indent=2) + "\n")
+    new.replace(path)
 
 
 def require_torch() -> None:

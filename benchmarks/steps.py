@@ -25,7 +25,6 @@ from benchmarks.result_file import RESULTS, require_torch, result_file
 from minigan import models
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
-from minigan.training.options import parse_flags
 
 # workload -> model, options, and the ratio (PyTorch's time / minigan's) that we want to reach
 WORKLOADS: dict[str, tuple[str, dict[str, Any], float]] = {
@@ -71,6 +70,8 @@ class Options:
 
 def main(args: list[str]) -> int:
     """Time the workloads, print a table and write a JSON file."""
+    from minigan.training.options import parse_flags  # gpu_check runs without tyro
+
     options = parse_flags(Options, args, "python -m benchmarks.steps", "Time training steps.")
     names = chosen(options.workloads)
     if options.compare == "torch":

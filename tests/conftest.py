@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 
 # Parallel workers (pytest -n) share the cores; the engine reads this once, at its first kernel.
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -19,10 +18,14 @@ if _workers > 1:
 
 # "user": the same examples at every run, and no database left in the working folder.
 # "ci": new random examples at every run; a failure prints the blob that reproduces it.
-_common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("user", derandomize=True, database=None, max_examples=30, **_common)
-settings.register_profile("ci", print_blob=True, max_examples=100, **_common)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "user"))
+# Without hypothesis the tests that need none can still be run, as benchmarks.gpu_check does.
+if importlib.util.find_spec("hypothesis") is not None:
+    from hypothesis import HealthCheck, settings
+
+    _common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("user", derandomize=True, database=None, max_examples=30, **_common)
+    settings.register_profile("ci", print_blob=True, max_examples=100, **_common)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "user"))
 
 
 if "MINIGAN_REQUIRE_TORCH" in os.environ and importlib.util.find_spec("torch") is None:

@@ -80,9 +80,15 @@ class CupyLauncher:
 
 @cache
 def _function(file: str, kernel: str) -> Any:
+    return module(file).get_function(kernel)
+
+
+@cache
+def module(file: str) -> Any:
+    """The compiled kernels of kernels/`file`."""
     import cupy
 
-    return cupy.RawModule(code=source(file), options=("--std=c++17",)).get_function(kernel)
+    return cupy.RawModule(code=source(file), options=("--std=c++17",))
 
 
 def source(file: str) -> str:
@@ -90,7 +96,7 @@ def source(file: str) -> str:
     return _inlined(file, set())
 
 
-def _folder() -> Path:
+def kernel_folder() -> Path:
     """Inside an installed package; beside it in a checkout."""
     package = Path(__file__).parents[2]
     installed = package / "kernels"
@@ -99,7 +105,7 @@ def _folder() -> Path:
 
 def _inlined(file: str, seen: set[str]) -> str:
     lines = []
-    for line in (_folder() / file).read_text().splitlines():
+    for line in (kernel_folder() / file).read_text().splitlines():
         if not line.startswith("#include "):
             lines.append(line)
         elif (header := line.split('"')[1]) not in seen:
