@@ -1,27 +1,29 @@
 // Losses: softplus, which binary cross-entropy on logits is made of, and categorical cross-entropy.
 //
-// Launch of softplus*: one thread an element, 256 a block; 8 bytes an element forward, 12 backward.
+// softplus goes element by element (elements.cuh); 8 bytes an element forward, 12 backward.
 // Launch of the others: one warp a row of K logits, 8 rows a block of 256; logits are read twice forward
 // (once from cache) and once backward. Each replaces five to ten array operations.
+#include "elements.cuh"
+
 #define WARPS 8
 
 // ln(1 + e^(beta x)) / beta: the exponent is never positive, so nothing overflows.
 extern "C" __global__ void __launch_bounds__(256)
 softplus(const float* __restrict__ x, float* __restrict__ y, long long n, float beta) {
-  const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-  if (i >= n) return;
-  const float z = beta * x[i];
-  y[i] = ((z < 0.f ? 0.f : z) + log1pf(expf(-fabsf(z)))) / beta;
+  each(x, y, n, [=](float v) {
+    const float z = beta * v;
+    return ((z < 0.f ? 0.f : z) + log1pf(expf(-fabsf(z)))) / beta;
+  });
 }
 
 // dx = dy sigmoid(beta x)
 extern "C" __global__ void __launch_bounds__(256)
 softplus_backward(const float* __restrict__ dy, const float* __restrict__ x, float* __restrict__ dx,
                   long long n, float beta) {
-  const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-  if (i >= n) return;
-  const float z = beta * x[i], decay = expf(-fabsf(z));
-  dx[i] = dy[i] * ((z >= 0.f ? 1.f : decay) / (1.f + decay));
+  each(dy, x, dx, n, [=](float g, float v) {
+    const float z = beta * v, decay = expf(-fabsf(z));
+    return g * ((z >= 0.f ? 1.f : decay) / (1.f + decay));
+  });
 }
 
 __device__ __forceinline__ float warp_sum(float value) {

@@ -1,4 +1,4 @@
-"""Launches of the losses: one thread an element, or one warp a row of logits."""
+"""Launches of the losses: element by element, or one warp a row of logits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cuda.elements import elementwise
 from minigan.backends.cuda.launch import covered, launcher
 from minigan.backends.protocol import Array
 
@@ -15,24 +16,16 @@ _THREADS, _WARPS = 256, 8  # loss.cu
 
 def softplus(x: Array, beta: float) -> Array:
     """See `protocol.py`."""
-    return _elements("softplus", beta, x) if covered(x) else reference.softplus(x, beta)
+    if not covered(x):
+        return reference.softplus(x, beta)
+    return elementwise("loss.cu", "softplus", (x,), beta)
 
 
 def softplus_backward(grad: Array, x: Array, beta: float) -> Array:
     """See `protocol.py`."""
     if not covered(grad, x):
         return reference.softplus_backward(grad, x, beta)
-    return _elements("softplus_backward", beta, grad, x)
-
-
-def _elements(kernel: str, beta: float, *arrays: Array) -> Array:
-    to, xp = launcher(), launcher().xp
-    out = xp.empty(arrays[0].shape, dtype=np.float32)
-    if out.size:
-        inputs = map(xp.ascontiguousarray, arrays)
-        args = (*inputs, out, np.int64(out.size), np.float32(beta))
-        to.launch("loss.cu", kernel, (-(-out.size // _THREADS),), _THREADS, args)
-    return out
+    return elementwise("loss.cu", "softplus_backward", (grad, x), beta)
 
 
 def log_softmax(x: Array, axis: int) -> Array:

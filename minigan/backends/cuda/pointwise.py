@@ -1,27 +1,16 @@
-"""Launches of the activations: one thread an element."""
+"""Launches of the activations."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from minigan.backends import reference
-from minigan.backends.cuda.launch import covered, launcher
+from minigan.backends.cuda.elements import elementwise
+from minigan.backends.cuda.launch import covered
 from minigan.backends.protocol import Array
-
-_THREADS = 256
 
 
 def _launched(kernel: str, *arrays: Array, slope: float | None = None) -> Array:
-    """A new array from the kernel's input arrays, which have one shape."""
-    to, xp = launcher(), launcher().xp
-    out = xp.empty(arrays[0].shape, dtype=np.float32)
-    if out.size:
-        inputs = tuple(xp.ascontiguousarray(a) for a in arrays)
-        scalars = () if slope is None else (np.float32(slope),)
-        grid = (-(-out.size // _THREADS),)
-        args = (*inputs, out, np.int64(out.size), *scalars)
-        to.launch("activation.cu", kernel, grid, _THREADS, args)
-    return out
+    scalars = () if slope is None else (slope,)
+    return elementwise("activation.cu", kernel, arrays, *scalars)
 
 
 def relu(x: Array) -> Array:
