@@ -32,7 +32,8 @@ __device__ __forceinline__ int by_column(int k, int n) {
 }
 
 // Bits whose upper 19 are the nearest TF32 number; mma_tf32 ignores the others. Two instructions,
-// where to_tf32, which clears them, takes more; and a NaN stays one.
+// where to_tf32, which clears them, takes more. The sum must not carry a NaN's mantissa into its
+// sign. (A NaN whose mantissa is zero but for the 13 lower bits becomes infinite; none is made so.)
 __device__ __forceinline__ unsigned near_tf32(float value) {
   return __float_as_uint(value) + (fabsf(value) < __uint_as_float(0x7f800000u) ? 0x1000u : 0u);
 }
