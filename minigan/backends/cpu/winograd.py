@@ -50,8 +50,7 @@ _BLOCK_BYTES = 1 << 23  # of V and Q, or of one of them and the products
 _FEWEST_TILES = 128  # matrix products of fewer are slow
 
 
-@inlined
-def _mix(matrix, source, start, step, hop, target, to, to_step, to_hop, length):
+def _mix_blocks(matrix, source, start, step, hop, target, to, to_step, to_hop, length):
     """target row i = sum over j of matrix[i, j] * source row j.
 
     In flat arrays: rows lie `step` and `to_step` apart, their blocks of BLOCK numbers `hop` and
@@ -97,7 +96,11 @@ def _mix(matrix, source, start, step, hop, target, to, to_step, to_hop, length):
             store(target, out + upper, y)
 
 
-@inlined
+_mix = helper(_mix_blocks)
+_mix_here = inlined(_mix_blocks)  # for the few blocks of a row, where the call would cost as much
+
+
+@helper
 def _split(m, source, start, target, pitch, length):
     """target[q, t] = source[start + t*m + q], flat with rows `pitch` apart; m is 2 or 4, spelt out
     so that LLVM reads whole vectors and shuffles them."""
@@ -115,7 +118,7 @@ def _split(m, source, start, target, pitch, length):
             target[n + t] = source[s + t * two + one]
 
 
-@inlined
+@helper
 def _interleave(m, source, pitch, target, start, length):
     """The reverse of `_split`: target[start + t*m + q] = source[q, t]."""
     n, s, one, two, three = np.uintp(pitch), np.uintp(start), np.uintp(1), np.uintp(2), np.uintp(3)
@@ -191,7 +194,7 @@ def _windows_to_points(x, c, row0, rows, pad, m, stride, bt, tiles, work, v, at)
             for phase_x in range(stride):
                 start = (slot * stride + phase_x) * apart
                 # Whole blocks: what they write too much is the next row's, which comes later.
-                _mix(bt, plane, start, stride * apart, BLOCK, band, phase_x * (line // stride)
+                _mix_here(bt, plane, start, stride * apart, BLOCK, band, phase_x * (line // stride)
                      + g * width, line, BLOCK, width)  # fmt: skip
                 to, start = (phase_x * rows + g) * over, start + width
                 for i in range(a):
@@ -252,7 +255,7 @@ def _points_to_windows(d, at, c, row0, rows, pad, m, stride, b, tiles, work, out
                         shared[np.uintp(i * apart) + j] = plane[
                             np.uintp(start + i * stride * apart) + j
                         ]
-                _mix(b, band, phase_x * (line // stride) + g * width, line, BLOCK, plane, start,
+                _mix_here(b, band, phase_x * (line // stride) + g * width, line, BLOCK, plane, start,
                      stride * apart, BLOCK, width)  # fmt: skip
                 for i in range(a):
                     for j in range(over):
