@@ -16,7 +16,7 @@ from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel
 from minigan.backends.protocol import Array
 
 _RUN = 1024
-_SMALLEST = 1 << 17  # elements that are worth a thread
+_SMALLEST = 1 << 15  # elements that are worth a thread
 
 
 @helper

@@ -15,7 +15,7 @@ from minigan.backends import reference
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
-_SMALLEST = 1 << 17  # elements that are worth a thread
+_SMALLEST = 1 << 15  # elements that are worth a thread
 _NONE = np.empty(0, np.float32)  # stands for a state array that this variant does not have
 
 
