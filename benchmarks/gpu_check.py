@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -144,14 +145,13 @@ def stage_command() -> list[str]:
 
 
 def _environment(limit: float) -> dict[str, str]:
-    """The stage knows when it will be stopped, and imports from the checkout; what it computes on
-    the CPU, first weights, is too little to compile kernels for."""
+    """The stage knows when it will be stopped, and imports from the checkout; where the CPU backend
+    lacks what it needs, the reference makes the first weights."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return os.environ | {
-        "PYTHONPATH": path,
-        "GPU_STAGE_SECONDS": f"{limit:.0f}",
-        "MINIGAN_BACKEND": "reference",
-    }
+    added = {"PYTHONPATH": path, "GPU_STAGE_SECONDS": f"{limit:.0f}"}
+    if any(importlib.util.find_spec(name) is None for name in ("numba", "scipy", "threadpoolctl")):
+        added["MINIGAN_BACKEND"] = "reference"
+    return os.environ | added
 
 
 @contextlib.contextmanager

@@ -232,6 +232,8 @@ def tests(findings: Findings) -> None:
         findings["counts"] = counts
         for name, why in failed.items():
             findings.fail(name, why)
+        if not counts["passed"]:
+            findings.fail("tests", "none has passed")
     if status and not findings.content["failed"]:
         findings.fail("pytest", f"ended with status {status}")
 

@@ -55,8 +55,10 @@ class MiniganClock:
         gc.collect()
         launcher().xp.get_default_memory_pool().free_all_blocks()
 
-    def free_bytes(self) -> int:
-        return int(self._cuda.runtime.memGetInfo()[0])
+    def held_bytes(self) -> int:
+        """Of the GPU's memory, by all programs: CuPy's pools know only of themselves."""
+        free, total = self._cuda.runtime.memGetInfo()
+        return int(total - free)
 
 
 class TorchClock:
@@ -92,8 +94,9 @@ class TorchClock:
         gc.collect()
         self._torch.cuda.empty_cache()
 
-    def free_bytes(self) -> int:
-        return int(self._torch.cuda.mem_get_info()[0])
+    def held_bytes(self) -> int:
+        """By PyTorch's pools, its graphs' among them."""
+        return int(self._torch.cuda.memory_reserved())
 
 
 Clock = MiniganClock | TorchClock
@@ -132,12 +135,12 @@ class StepTime:
 
     def __init__(self, clock: Clock, make: Callable[[], Callable[[], Any]], warm_up: int) -> None:
         clock.release()
-        before = clock.free_bytes()
+        before = clock.held_bytes()
         self._clock, self._step = clock, make()
         for _ in range(warm_up):
             self._step()
         clock.synchronize()
-        self.peak_mb = (before - clock.free_bytes()) / 2**20
+        self.peak_mb = (clock.held_bytes() - before) / 2**20
         self._steps = 1
         self._steps = max(1, min(100, round(0.02 / self())))  # a row of 20 ms
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import gpu_tables
 from benchmarks.result_file import RESULTS
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
@@ -23,8 +24,8 @@ CHART = Path("pictures") / "steps-cpu.png"
 
 _INTRODUCTION = """# How fast it is
 
-Made by `python -m benchmarks.report` from the newest files `benchmarks/results/*-cpu-*.json`;
-change nothing here by hand. A ratio is PyTorch's time divided by minigan's, from one run on one
+Made by `python -m benchmarks.report` from the newest files of `benchmarks/results/`; change
+nothing here by hand. A ratio is PyTorch's time divided by minigan's, from one run on one
 machine, both sides in turns: above 1 minigan is faster. Times are medians, with half the distance
 of the quartiles after the +-.
 """
@@ -56,8 +57,9 @@ def main(args: list[str]) -> int:
 def newest(results: Path) -> dict[str, dict[str, Any]]:
     """The last result of each kind, by its date."""
     found: dict[str, dict[str, Any]] = {}
-    for kind in ("steps", "ops", "scaling", "startup"):
-        files = [json.loads(path.read_text()) for path in sorted(results.glob(f"{kind}-cpu-*"))]
+    for kind in ("steps", "ops", "scaling", "startup", "gpu_check"):
+        pattern = "gpu_check-cuda-*.json" if kind == "gpu_check" else f"{kind}-cpu-*"
+        files = [json.loads(path.read_text()) for path in sorted(results.glob(pattern))]
         if files:
             found[kind] = max(files, key=lambda result: result["machine"]["date"])
     return found
@@ -75,7 +77,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     if "scaling" in found:
         lines += _scaling(found["scaling"])
     if "startup" in found:
-        lines += _startup(found["startup"])
+        lines += [*_startup(found["startup"]), ""]
+    lines += _gpu(found.get("gpu_check"))
     return "\n".join(lines) + "\n"
 
 
@@ -87,6 +90,26 @@ def _source(result: dict[str, Any]) -> str:
         f"`{result['command']}`: {machine['date']}, commit {machine['commit']}, {machine['cpu']}, "
         f"{machine['cores']} cores{threads}, Python {machine['python']}, {versions}.\n"
     )
+
+
+def _gpu(result: dict[str, Any] | None) -> Iterable[str]:
+    """The tables of the newest check on a GPU, or that there was none."""
+    yield "## On a GPU\n"
+    if result is None:
+        yield (
+            "No GPU's times were measured yet: `python -m benchmarks.gpu_check --out DIR` on a "
+            "machine\nwith one measures them, and leaves a JSON file for `benchmarks/results/`."
+        )
+        return
+    found = {name: stage["found"] for name, stage in result["stages"].items()}
+    name = found.get("versions", {}).get("gpu", {}).get("name", "a GPU of unknown name")
+    yield f"{name}. {_source(result)}"
+    if rows := found.get("steps", {}).get("rows"):
+        yield from gpu_tables.steps(rows)
+    if calls := found.get("convolutions", {}).get("calls"):
+        yield from gpu_tables.convolutions(calls)
+    if costs := found.get("launches"):
+        yield from gpu_tables.launches(costs)
 
 
 def _steps(result: dict[str, Any]) -> Iterable[str]:

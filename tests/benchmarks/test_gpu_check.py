@@ -104,7 +104,7 @@ class CpuClock:
     def release(self):
         pass
 
-    def free_bytes(self):
+    def held_bytes(self):
         return 0
 
 
@@ -487,6 +487,14 @@ def test_compute_sanitizer_is_looked_for_in_the_toolkit(tmp_path, monkeypatch):
     assert gpu_kernels.find_sanitizer() == str(tool)
 
 
+def test_the_reference_computes_where_the_cpu_backend_cannot(monkeypatch):
+    monkeypatch.delenv("MINIGAN_BACKEND", raising=False)
+    monkeypatch.setattr(gpu_check.importlib.util, "find_spec", lambda name: name == "numba" or None)
+    assert gpu_check._environment(3.0)["MINIGAN_BACKEND"] == "reference"
+    monkeypatch.setattr(gpu_check.importlib.util, "find_spec", lambda name: name)
+    assert "MINIGAN_BACKEND" not in gpu_check._environment(3.0)
+
+
 @pytest.fixture
 def some_tests(tmp_path, monkeypatch):
     """A tests folder: one file with cuda tests, one that cannot be imported, one with none."""
@@ -519,6 +527,11 @@ def test_tests_that_cannot_be_imported_are_left_out(some_tests, tmp_path):
 
 
 def test_no_test_for_a_gpu_is_a_failure(some_tests, tmp_path):
+    (some_tests / "test_a.py").write_text(
+        "import pytest\n@pytest.mark.cuda\n@pytest.mark.skip\ndef test_skipped(): pass\n"
+    )
+    gpu_kernels.tests(findings(tmp_path, "tests"))
+    assert left_by(tmp_path, "tests")["failed"] == {"tests": "none has passed"}
     (some_tests / "test_a.py").unlink()
     gpu_kernels.tests(findings(tmp_path, "tests"))
     assert left_by(tmp_path, "tests")["failed"] == {"tests": "no test is marked cuda"}

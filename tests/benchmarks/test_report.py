@@ -56,6 +56,21 @@ def test_a_profile_is_the_calls_times_their_number():
     assert "not timed |" not in text
 
 
+def test_a_gpus_results_and_that_there_are_none():
+    assert "No GPU's times were measured yet" in report.page({"steps": steps()})
+    row = {"workload": "acgan", "goals": [5.0, 1.2], "minigan graph": timing(0.001),
+           "torch eager default": timing(0.006), "torch graph default": timing(0.0011)}  # fmt: skip
+    stages = {
+        "versions": {"found": {"gpu": {"name": "GPU X"}}},
+        "steps": {"found": {"rows": [row]}},
+        "launches": {"found": {"failed": {}, "empty RawKernel": 2.5}},
+    }
+    text = report.page({"gpu_check": {"command": "run", "machine": MACHINE, "stages": stages}})
+    assert "GPU X. `run`: 2026-01-02" in text and "measured yet" not in text
+    assert "| **6.00** (5) | 1.10 (1.2) | 100 / 100 |" in text
+    assert "| empty RawKernel | 2.50 | |" in text
+
+
 def test_no_results_is_one_line(tmp_path, capsys):
     args = ["--results", str(tmp_path), "--page", str(tmp_path / "page.md")]
     assert one_line_errors(lambda: report.main(args)) == 2
