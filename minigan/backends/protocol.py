@@ -173,6 +173,15 @@ class Kernels(Protocol):
     def log_softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
         """grad - exp(y) sum(grad); y is the output of log_softmax."""
 
+    def pair_loss(self, kind: str, x: Array, target: Array, scale: float) -> Array:
+        """scale times the sum, [], of |x - t| ("l1"), (x - t)^2 ("mse") or softplus(x) - t x
+        ("bce"); x and target of one shape."""
+
+    def pair_loss_backward(
+        self, kind: str, grad: Array, x: Array, target: Array, scale: float
+    ) -> Array:
+        """grad [] -> the gradient by x."""
+
     def cross_entropy(self, x: Array, labels: Array, ignored: int) -> Array:
         """logits x [M,K], integer labels [M] -> [M]: ln sum exp(x) - x[label], 0 for `ignored`."""
 

@@ -346,6 +346,27 @@ def log_softmax_backward(grad: Array, y: Array, axis: int) -> Array:
     return xp.asarray(grad - xp.exp(y) * grad.sum(axis=axis, keepdims=True))
 
 
+def pair_loss(kind: str, x: Array, target: Array, scale: float) -> Array:
+    """The loss of each element, summed, times scale."""
+    xp = _namespace(x)
+    if kind == "bce":
+        loss = softplus(x, 1.0) - target * x
+    else:
+        difference = x - target
+        loss = xp.abs(difference) if kind == "l1" else difference * difference
+    return xp.asarray(loss.sum() * scale)
+
+
+def pair_loss_backward(kind: str, grad: Array, x: Array, target: Array, scale: float) -> Array:
+    """The slope of each element's loss, times grad and scale."""
+    xp = _namespace(x)
+    if kind == "bce":
+        slope = sigmoid(x) - target
+    else:
+        slope = xp.sign(x - target) if kind == "l1" else 2 * (x - target)
+    return xp.asarray(grad * scale * slope)
+
+
 def cross_entropy(x: Array, labels: Array, ignored: int) -> Array:
     """The negative log-probability of each label that is not ignored."""
     kept = labels != ignored

@@ -7,6 +7,7 @@ categorical cross-entropy lose all precision once a probability has been rounded
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import ConfigError, DTypeError, ShapeError
-from minigan.ops.activation import log_softmax, softmax, softplus
+from minigan.ops.activation import log_softmax, sigmoid, softmax, softplus
 from minigan.ops.elementwise import clamp, log, where
 from minigan.ops.operands import cast, check_index, promoted, require_float, require_one_device
 from minigan.ops.shape import GatherLast
@@ -39,9 +40,61 @@ def _same_shape(input: Tensor, target: Tensor, op: str) -> None:
         )
 
 
+_PAIR_SLOPES: dict[str, Any] = {
+    "l1": lambda x, t: (x - t).sign(),
+    "mse": lambda x, t: (x - t) * 2.0,
+    "bce": lambda x, t: sigmoid(x) - t,
+}
+
+
+class PairLoss(Function):
+    """y = scale * sum of l(x, t): l1 |x - t|, mse (x - t)^2 or bce ln(1 + e^x) - t x.
+
+    dx = dy scale l'(x, t); dt = -dx, for bce -dy scale x.
+    """
+
+    saves = (0, 1)
+
+    def __init__(self, kind: str, scale: float) -> None:
+        self.kind, self.scale = kind, scale
+
+    def forward(self, x: Any, t: Any) -> Any:
+        return kernels_for(x).pair_loss(self.kind, x, t, self.scale)
+
+    def backward(self, grad: Tensor) -> Any:
+        x, t = self.saved
+        weight, binary = grad * self.scale, self.kind == "bce"
+        grad_x: Any = None
+        grad_t: Any = None
+        if self.needs[0] or not binary:
+            grad_x = weight * _PAIR_SLOPES[self.kind](x, t)
+        if self.needs[1]:
+            grad_t = -(weight * x if binary else grad_x)
+        return grad_x if self.needs[0] else None, grad_t
+
+    def backward_arrays(self, grad: Any) -> Any:
+        x, t = (tensor._array for tensor in self.saved)
+        binary = self.kind == "bce"
+        grad_x: Any = None
+        grad_t: Any = None
+        if self.needs[0] or not binary:
+            grad_x = kernels_for(x).pair_loss_backward(self.kind, grad, x, t, self.scale)
+        if self.needs[1]:
+            grad_t = -(grad * self.scale * x if binary else grad_x)
+        return grad_x if self.needs[0] else None, grad_t
+
+
+def _pair_loss(kind: str, input: Tensor, target: Tensor, reduction: str, op: str) -> Tensor:
+    x, t = promoted(input, target, op)
+    count = x.numel() if reduction == "mean" else 1
+    return PairLoss(kind, 1.0 / count if count else math.nan)(x, t)
+
+
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(input - target)^2."""
     _same_shape(input, target, "mse_loss")
+    if reduction in ("mean", "sum"):
+        return _pair_loss("mse", input, target, reduction, "mse_loss")
     difference = input - target
     return _reduce(difference * difference, reduction)
 
@@ -49,6 +102,8 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """|input - target|."""
     _same_shape(input, target, "l1_loss")
+    if reduction in ("mean", "sum"):
+        return _pair_loss("l1", input, target, reduction, "l1_loss")
     return _reduce((input - target).abs(), reduction)
 
 
@@ -111,6 +166,9 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """Binary cross-entropy of sigmoid(input): softplus(x) - t x, finite for every logit x."""
     _same_shape(input, target, "binary_cross_entropy_with_logits")
+    if weight is None and pos_weight is None and reduction in ("mean", "sum"):
+        op = "binary_cross_entropy_with_logits"
+        return _pair_loss("bce", input, target, reduction, op)
     if pos_weight is None:
         loss = softplus(input) - target * input
     else:

@@ -136,6 +136,10 @@ def _loss_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         "softplus_backward": [(grad, x, beta) for beta in (1.0, 2.5)],
         "log_softmax": [(x, axis) for axis in (0, 1)],
         "log_softmax_backward": [(grad, x, axis) for axis in (0, 1)],
+        "pair_loss": [(kind, x, grad, 0.3) for kind in ("l1", "mse", "bce")],
+        "pair_loss_backward": [
+            (kind, np.array(1.5), x, grad, 0.3) for kind in ("l1", "mse", "bce")
+        ],
         "cross_entropy": [(x, labels, -100)],
         "cross_entropy_backward": [(per_row, x, labels, -100)],
     }

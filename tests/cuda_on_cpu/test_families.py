@@ -14,6 +14,7 @@ FAMILIES = (
     "loss_checks",
     "norm_checks",
     "optim_checks",
+    "pair_loss_checks",
     "pick_checks",
     "sum_checks",
 )

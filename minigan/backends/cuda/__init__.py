@@ -26,6 +26,7 @@ from minigan.backends.cuda.norm import (
 )
 from minigan.backends.cuda.optim import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cuda.pad import pad2d, pad2d_adjoint
+from minigan.backends.cuda.pair_loss import pair_loss, pair_loss_backward
 from minigan.backends.cuda.pick import max_pool2d_indices, scatter_add_last, scatter_add_rows
 from minigan.backends.cuda.pointwise import (
     leaky_relu,
