@@ -1,4 +1,7 @@
-"""Every kernel that can compute a convolution, forced in turn, against the float64 reference."""
+"""Every kernel that can compute a convolution, forced in turn, against the float64 reference.
+
+Long because the geometries, the plans and the planted defects are tables that belong together.
+"""
 
 import os
 import subprocess
