@@ -16,6 +16,7 @@ FAMILIES = (
     "optim_checks",
     "pair_loss_checks",
     "pick_checks",
+    "resample_checks",
     "sum_checks",
 )
 MODULES = {name: importlib.import_module(f"tests.cuda_on_cpu.{name}") for name in FAMILIES}

@@ -110,18 +110,6 @@ def test_matmul(emulated, a, b):
         close(cuda.matmul(a, b), reference.matmul(a, b))
 
 
-@pytest.mark.parametrize("shape, scale", [((2, 3, 4, 5), (2, 2)), ((1, 2, 3, 2), (3, 1))], ids=str)
-def test_resampling(emulated, shape, scale):
-    x = normal(*shape).swapaxes(0, 1)
-    y = reference.upsample_nearest(x, scale)
-    np.testing.assert_array_equal(cuda.upsample_nearest(x, scale), y)
-    grad = normal(*y.shape)
-    close(cuda.block_sum(grad, scale), reference.block_sum(grad, scale))
-    np.testing.assert_array_equal(
-        cuda.upsample_nearest(x.astype(np.float64), scale), y.astype(np.float64)
-    )
-
-
 def test_upsampling_before_a_convolution(emulated):
     x, weight, bias, grad = normal(2, 3, 4, 5), normal(6, 3, 3, 3), normal(6), normal(2, 6, 8, 10)
     close(cuda.upsample_conv2d(x, weight, bias), reference.upsample_conv2d(x, weight, bias))

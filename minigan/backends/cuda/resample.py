@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from minigan.backends import reference
@@ -15,31 +17,29 @@ _THREE_BY_THREE = ((1, 1), (1, 1), (1, 1), 1)  # stride, padding, dilation, grou
 
 def upsample_nearest(x: Array, scale: Pair) -> Array:
     """See `protocol.py`."""
-    if not covered(x):
-        return reference.upsample_nearest(x, scale)
-    to, xp = launcher(), launcher().xp
     (n, c, h, w), (sh, sw) = x.shape, scale
-    y = xp.empty((n, c, h * sh, w * sw), dtype=np.float32)
-    if y.size:
-        sizes = (np.int64(y.size), *map(np.int32, (h, w, sh, sw)))
-        grid = (-(-y.size // _THREADS),)
-        args = (xp.ascontiguousarray(x), y, *sizes)
-        to.launch("resample.cu", "upsample_nearest", grid, _THREADS, args)
-    return y
+    shape = (n, c, h * sh, w * sw)
+    if not covered(x) or math.prod(shape) >= 1 << 31:
+        return reference.upsample_nearest(x, scale)
+    return _launched("upsample_nearest", x, shape, w, scale)
 
 
 def block_sum(x: Array, scale: Pair) -> Array:
     """See `protocol.py`."""
     if not covered(x):
         return reference.block_sum(x, scale)
-    to, xp = launcher(), launcher().xp
     (n, c, h, w), (sh, sw) = x.shape, scale
-    y = xp.empty((n, c, h // sh, w // sw), dtype=np.float32)
+    return _launched("block_sum", x, (n, c, h // sh, w // sw), w // sw, scale)
+
+
+def _launched(kernel: str, x: Array, shape: tuple[int, ...], width: int, scale: Pair) -> Array:
+    """`width` is that of the small side."""
+    to, xp = launcher(), launcher().xp
+    y = xp.empty(shape, dtype=np.float32)
     if y.size:
-        sizes = (np.int64(y.size), *map(np.int32, (w // sw, sh, sw)))
-        grid = (-(-y.size // _THREADS),)
+        sizes = map(np.uint32, (y.size, width, *scale))
         args = (xp.ascontiguousarray(x), y, *sizes)
-        to.launch("resample.cu", "block_sum", grid, _THREADS, args)
+        to.launch("resample.cu", kernel, (-(-y.size // _THREADS),), _THREADS, args)
     return y
 
 
