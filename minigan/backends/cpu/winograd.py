@@ -194,8 +194,8 @@ def _windows_to_points(x, c, row0, rows, pad, m, stride, bt, tiles, work, v, at)
             for phase_x in range(stride):
                 start = (slot * stride + phase_x) * apart
                 # Whole blocks: what they write too much is the next row's, which comes later.
-                _mix_here(bt, plane, start, stride * apart, BLOCK, band, phase_x * (line // stride)
-                     + g * width, line, BLOCK, width)  # fmt: skip
+                to = phase_x * (line // stride) + g * width
+                _mix_here(bt, plane, start, stride * apart, BLOCK, band, to, line, BLOCK, width)
                 to, start = (phase_x * rows + g) * over, start + width
                 for i in range(a):
                     for j in range(over):
@@ -255,8 +255,8 @@ def _points_to_windows(d, at, c, row0, rows, pad, m, stride, b, tiles, work, out
                         shared[np.uintp(i * apart) + j] = plane[
                             np.uintp(start + i * stride * apart) + j
                         ]
-                _mix_here(b, band, phase_x * (line // stride) + g * width, line, BLOCK, plane, start,
-                     stride * apart, BLOCK, width)  # fmt: skip
+                at_band = phase_x * (line // stride) + g * width
+                _mix_here(b, band, at_band, line, BLOCK, plane, start, stride * apart, BLOCK, width)
                 for i in range(a):
                     for j in range(over):
                         plane[start + i * stride * apart + width + j] = ends[
