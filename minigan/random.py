@@ -103,8 +103,8 @@ class Generator:
             pairs = self._uniform53(kernels, n + n % 2).reshape(-1, 2)
             radius = xp.sqrt(-2 * xp.log(1 - pairs[:, 0]))  # 1 - u is never 0
             angle = 2 * math.pi * pairs[:, 1]
-            columns = [radius * xp.cos(angle), radius * xp.sin(angle)]
-            values = xp.stack(columns, axis=1).reshape(-1)[:n]
+            pairs[:, 0], pairs[:, 1] = radius * xp.cos(angle), radius * xp.sin(angle)
+            values = pairs.reshape(-1)[:n]
         else:
             values = kernels.philox_normal(*self._take(n), n).astype(dtype, copy=False)
         return _scaled(values, mean, std).reshape(dims)

@@ -79,6 +79,10 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
         "softplus_backward": [(wide_grads, wide, 2.0)],
         "log_softmax": [(logits, 1), (wide, 0)],
         "log_softmax_backward": [(_normal(7, 10, seed=1), reference.log_softmax(logits, 1), 1)],
+        "pair_loss": [(kind, wide, np.abs(wide_grads), 0.25) for kind in ("l1", "mse", "bce")],
+        "pair_loss_backward": [
+            (kind, np.full((), 3, np.float32), wide, np.abs(wide_grads), 0.25)
+            for kind in ("l1", "mse", "bce")],
         "cross_entropy": [(logits, labels, -100)],
         "cross_entropy_backward": [(_normal(7), logits, labels, -100)],
         "upsample_nearest": [(small, (2, 2)), (small, (3, 1))],
@@ -90,6 +94,7 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
         "scatter_add_rows": [(_normal(40, 6), _labels(40, 9), 9)],
         "philox": [(2**63 + 5, 2**32 - 2, 1031)],
         "philox_uniform": [(7, 3, 1031)],
+        "philox_mask": [(7, 3, 1031, 0.25)],
         "philox_normal": [(7, 3, 1031)],
         "sgd_step": [(*first(optimised(4)), 0.01, 0.9, 0.1, 0.1, True, False)],
         "adam_step": [(*first(optimised(4, 5)), 0.01, *adam, 3)],

@@ -56,6 +56,7 @@ def test_tensors_move_and_gradients_follow():
     assert (y.sum().item(), y[1:3].tolist(), float(y[4])) == (10.0, [1.0, 2.0], 4.0)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
 def test_cupy_refuses_what_the_stand_in_refuses(xp):
     array, host = mg.ones(3, device="cuda")._array, np.ones(3, np.float32)
     for mistake in (

@@ -39,11 +39,14 @@ def backend(name: str) -> Kernels:
     own = importlib.import_module(_MODULES[name])
     table = {kernel: getattr(own, kernel, getattr(reference, kernel)) for kernel in NAMES}
     if name == "cuda":
+        from minigan.backends.cuda.join import concatenate
         from minigan.backends.cuda.launch import launcher
         from minigan.backends.cuda.memory import constant
 
-        return SimpleNamespace(xp=launcher().xp, name=name, constant=constant, **table)
-    return SimpleNamespace(xp=np, name=name, constant=np.asarray, **table)
+        xp, made = launcher().xp, {"constant": constant, "concatenate": concatenate}
+    else:
+        xp, made = np, {"constant": np.asarray, "concatenate": np.concatenate}
+    return SimpleNamespace(xp=xp, name=name, **made, **table)
 
 
 class _Choice:

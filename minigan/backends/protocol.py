@@ -26,9 +26,8 @@ class Kernels(Protocol):
 
     xp: Any  # the array namespace: numpy or cupy
     name: str
-    constant: (
-        Any  # (number or small NumPy array, dtype) -> an array on the device, not to be changed
-    )
+    concatenate: Any  # (arrays, axis) -> array
+    constant: Any  # (number or small host array, dtype) -> array, which nobody may change
 
     # --- convolution: a closed family of three bilinear maps ------------------------------
     def conv2d(

@@ -41,8 +41,8 @@ class LeakyReLU(Function):
 
     def backward(self, grad: Tensor) -> Tensor:
         x = self.saved[0]._array
-        factor = np.where(x > 0, 1.0, self.slope).astype(x.dtype)
-        return grad * Tensor._wrap(factor)
+        one, slope = x.dtype.type(1), x.dtype.type(self.slope)
+        return grad * Tensor._wrap(kernels_for(x).xp.where(x > 0, one, slope))
 
     def backward_arrays(self, grad: Any) -> Any:
         return kernels_for(grad).leaky_relu_backward(grad, self.saved[0]._array, self.slope)

@@ -150,7 +150,7 @@ class Concatenate(Function):
 
     def forward(self, *xs: Any) -> Any:
         self.lengths = [x.shape[self.axis] for x in xs]
-        return kernels_for(xs[0]).xp.concatenate(xs, self.axis)
+        return kernels_for(xs[0]).concatenate(xs, self.axis)
 
     def backward(self, grad: Tensor) -> Any:
         grads: list[Tensor | None] = []

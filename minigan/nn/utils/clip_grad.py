@@ -30,8 +30,10 @@ def clip_grad_norm_(
     if not grads:
         return zeros(())
     arrays = [grad._array for grad in grads]
-    xp = kernels_for(arrays[0]).xp
-    norms = xp.stack([_norm(xp, array.reshape(-1), norm_type) for array in arrays])
+    kernels = kernels_for(arrays[0])
+    xp = kernels.xp
+    each = [_norm(xp, array.reshape(-1), norm_type).reshape(1) for array in arrays]
+    norms = kernels.concatenate(each, 0)
     total = _norm(xp, norms, norm_type)
     if error_if_nonfinite and not bool(xp.isfinite(total)):
         raise GradError(f"clip_grad_norm_: the norm of the gradients is {float(total)}")
