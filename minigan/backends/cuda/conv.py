@@ -130,7 +130,7 @@ def conv2d_weight_grad(
         return reference.conv2d_weight_grad(x, grad, kernel_hw, stride, padding, dilation, groups)
     to, xp = launcher(), launcher().xp
     (n, k, p, q), c = grad.shape, x.shape[1] // groups
-    weight_grad = xp.zeros((k, c, *kernel_hw), dtype=np.float32)
+    weight_grad = (xp.empty if grad.size else xp.zeros)((k, c, *kernel_hw), dtype=np.float32)
     if grad.size == 0 or weight_grad.size == 0:
         return weight_grad
     conv = _conv(x.shape, k, kernel_hw, (p, q), stride, padding, dilation, groups)

@@ -27,7 +27,7 @@ def matmul(a: Array, b: Array) -> Array:
         return reference.matmul(a, b)  # which says what is wrong
     (m, k), n = left.shape[-2:], right.shape[-1]
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    out = xp.zeros((*batch, m, n), dtype=np.float32)
+    out = (xp.empty if k else xp.zeros)((*batch, m, n), dtype=np.float32)
     if out.size and k:
         left, right = _flat_batch(xp, left, batch), _flat_batch(xp, right, batch)
         count = int(np.prod(batch, dtype=int))
