@@ -1,8 +1,8 @@
 """The CUDA backend: our kernels (kernels/*.cu), launched through CuPy.
 
-Under construction: what is imported here is there, checked by running the kernels on
-the CPU (tests/cuda_on_cpu); no device selects this backend yet. A dtype that a kernel does not
-cover goes to the reference, which computes with CuPy's array functions.
+What no kernel of ours covers, a dtype or a whole kernel of the protocol, goes to the reference,
+which computes with CuPy's array functions; `minigan info` tells the two apart. Everything here is
+checked without a GPU, in tests/cuda_on_cpu.
 """
 
 from minigan.backends.cuda.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
