@@ -44,7 +44,7 @@ STAGES: dict[str, tuple[float, float]] = {
     "launches": (40, 20),  # what a launch, a ufunc and a graph's node cost
     "kernels": (60, 30),  # the checks of the emulated kernels, on the GPU
     "agree": (60, 20),  # calls of the workloads' sizes against float64
-    "steps": (200, 60),  # training steps, against PyTorch
+    "steps": (230, 60),  # training steps, against PyTorch
     "tests": (120, 60),  # pytest -m cuda
     "convolutions": (120, 30),  # each convolution of the workloads, against PyTorch
     "profile": (60, 30),  # where the time goes in steps that miss their goal

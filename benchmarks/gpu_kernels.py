@@ -135,7 +135,7 @@ def kernels(findings: Findings) -> None:
     passed = 0
     for name, check in cases():
         if findings.left() < 3:
-            findings.fail("the other cases", "no time was left")
+            findings.leave_out(f"{name} and what follows")
             return
         error = failure(check, HostArrays())
         if error:

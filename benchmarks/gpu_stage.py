@@ -54,6 +54,10 @@ class Findings:
         print(f"FAILED {what}: {why}", flush=True)
         self._write()
 
+    def leave_out(self, what: str) -> None:
+        """No time is left for this; that is no failure, but it is said."""
+        self.add("left out", what)
+
     def attempt(self, key: str, work: Callable[[], Any]) -> None:
         """Put what `work` returns under the key; if it raises, that failed, and no more."""
         try:

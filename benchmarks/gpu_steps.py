@@ -64,9 +64,8 @@ def steps(findings: Findings) -> None:
                 row[program] = asdict(timing)
         findings.add("rows", row)
         print(row, flush=True)
-        if findings.left() < 15:
-            if name != names[-1]:
-                findings.fail("the other workloads", "no time was left")
+        if findings.left() < 15 and name != names[-1]:
+            findings.leave_out(f"what follows {name}")
             return
 
 

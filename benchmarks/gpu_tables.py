@@ -31,12 +31,10 @@ def tables(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _passed(found: dict[str, Any]) -> str:
-    if "counts" in found:
-        return "; " + ", ".join(f"{n} {what}" for what, n in found["counts"].items())
-    for key in ("passed", "compared"):
-        if key in found:
-            return f"; {found[key]} {key}"
-    return ""
+    said = [f"{n} {what}" for what, n in found.get("counts", {}).items()]
+    said += [f"{found[key]} {key}" for key in ("passed", "compared") if key in found]
+    said += [f"no time was left for {what}" for what in found.get("left out", ())]
+    return "".join(f"; {text}" for text in said)
 
 
 def _failures(stage: str, failed: dict[str, str]) -> Iterator[str]:

@@ -449,6 +449,24 @@ def test_a_case_that_fails_is_named(gpu, tmp_path, monkeypatch):  # noqa: F811
     assert gpu_kernels.under_sanitizer(gpu_kernels.HostArrays(gpu)) == 1
 
 
+def test_what_no_time_is_left_for_is_said(timed_gpu, tmp_path, monkeypatch):
+    monkeypatch.setenv("GPU_STAGE_SECONDS", "0")
+    monkeypatch.setattr(gpu_kernels, "cases", lambda: iter([("first", None), ("second", None)]))
+    row = {"median": 1.0, "low": 1.0, "high": 1.0, "peak_mb": 1.0}
+    timings = {"minigan eager": Timing(**row, calls=1, first=1.0)}
+    monkeypatch.setattr(gpu_steps, "alternate_all", lambda *args: iter([timings] * len(SMALL)))
+    gpu_kernels.kernels(findings(tmp_path, "kernels"))
+    gpu_steps.steps(findings(tmp_path, "steps", quick=False))
+    stages = {
+        name: {"seconds": 0, "status": "ok", "found": left_by(tmp_path, name)}
+        for name in ("kernels", "steps")
+    }
+    assert all(stage["found"]["failed"] == {} for stage in stages.values())
+    text = "\n".join(gpu_tables.tables({"stages": stages}))
+    assert "| kernels | 0 | ok; no time was left for first and what follows |" in text
+    assert "| steps | 0 | ok; no time was left for what follows acgan |" in text
+
+
 def test_two_arguments_of_one_memory(gpu):  # noqa: F811
     """What a kernel writes is kept, though another argument is the same array as it was."""
     memory = np.arange(8, dtype=np.float32)
