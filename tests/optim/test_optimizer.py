@@ -118,6 +118,29 @@ def test_learning_rate_can_be_changed_between_steps(optimizer_type):
     assert param.item() == 1
 
 
+def test_replayed_steps_are_counted_for_the_parameters_of_the_last_step():
+    moved, unused = parameter(1.0), parameter(2.0)
+    optimizer = Adam([moved, unused], lr=0.1)
+    moved.grad = mg.ones(1)
+    optimizer.step()
+    loss, before = (moved * moved).sum(), moved.item()
+    (clock,) = optimizer._clocks.values()
+    clock.array[1] += 4  # what the graph's kernels did, had they been here
+    optimizer.replayed(4)
+    optimizer.refresh()
+    assert optimizer.state_dict()["state"][0]["step"] == 5 and moved.item() == before
+    assert unused not in optimizer.state
+    with pytest.raises(GradError, match="changed in place"):
+        loss.backward()
+    # The next step is Adam's sixth: its correction is that of 6 steps.
+    other = Adam([param := parameter(before)], lr=0.1)
+    other.load_state_dict({**other.state_dict(), "state": {0: optimizer.state_dict()["state"][0]}})
+    param.grad = mg.ones(1)
+    optimizer.step()
+    other.step()
+    assert param.item() == moved.item()
+
+
 def test_groups_keep_the_order_of_the_parameters():
     params = [parameter(float(i)) for i in range(20)]
     optimizer = Adam(p for p in params)
