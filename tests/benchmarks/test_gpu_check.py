@@ -317,14 +317,21 @@ def test_steps_of_both_sides(timed_gpu, torch_on_the_cpu, tmp_path):
     assert text.count("| wgan |") == 1
 
 
+@pytest.mark.filterwarnings("default")  # as outside of pytest
 def test_a_step_that_cannot_be_captured_is_an_error(timed_gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(
         gpu_steps, "torch_step", lambda *args: gpu_time.StepTime(CpuClock(), lambda: list, 1)
     )
-    monkeypatch.setattr(fake_cupy.Stream, "begin_capture", None)
+
+    def refuse(stream):
+        stream.graph = None
+        raise fake_cupy.CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(fake_cupy.Stream, "end_capture", refuse)
     gpu_steps.steps(findings(tmp_path, "steps"))
     found = left_by(tmp_path, "steps")
     assert list(found["failed"]) == ["acgan: minigan graph"]
+    assert "Invalidated" in found["failed"]["acgan: minigan graph"]
     assert "minigan eager" in found["rows"][0]
 
 
