@@ -4,6 +4,8 @@ A variant defines its Config, builds `networks` and `optimizers` in `build()`, s
 `update(images, labels)` what one training step does, and in `decode(latent, ...)` how images come
 from a latent vector. `update` never reads a value back to the host, so that a whole step can be
 captured; where one step differs from the next, `step_kind` says which it is.
+
+One file although it is long: it is the interface, and read as a whole.
 """
 
 from __future__ import annotations
