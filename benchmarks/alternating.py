@@ -43,6 +43,10 @@ class Timing:
 class ProgramError(MiniganError):
     """A timed program failed; the message names it and its last line of output."""
 
+    def __init__(self, message: str, program: str = "") -> None:
+        super().__init__(message)
+        self.program = program
+
 
 def alternate(
     programs: dict[str, tuple[Maker, tuple[Any, ...]]], rounds: int, seconds: float
@@ -67,7 +71,7 @@ def alternate_cases(
 ) -> Iterator[dict[str, Timing] | ProgramError]:
     """`alternate` for many cases in the same processes; a case holds each maker's arguments.
 
-    A case of which a program fails yields the error; the next has new processes.
+    A case of which a program fails yields the error; that program's next case has a new process.
     """
     workers: dict[str, _Worker] = {}
     try:
@@ -80,7 +84,7 @@ def alternate_cases(
                 )
             except ProgramError as error:
                 timed = error
-                _stop(workers)
+                workers.pop(error.program).stop()
             yield timed
     finally:
         _stop(workers)
@@ -104,7 +108,7 @@ def alternate_all(
             if not isinstance(timings, ProgramError):
                 failed |= timings
                 break
-            failed[next(name for name in left if str(timings).startswith(f"{name}: "))] = timings
+            failed[timings.program] = timings
         yield {name: failed[name] for name in case}
     timed.close()  # type: ignore[attr-defined]
 
@@ -161,9 +165,10 @@ class _Worker:
             self._connection.send(request)
             answer = self._connection.recv()
         except (EOFError, ConnectionError):
-            raise ProgramError(f"{self._name}: its process died (out of memory?)") from None
+            message = f"{self._name}: its process died (out of memory?)"
+            raise ProgramError(message, self._name) from None
         if isinstance(answer, str):
-            raise ProgramError(f"{self._name}: {answer}")
+            raise ProgramError(f"{self._name}: {answer}", self._name)
         return answer  # type: ignore[no-any-return]
 
     def stop(self) -> None:
