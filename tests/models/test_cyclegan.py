@@ -101,7 +101,7 @@ def test_a_step_is_that_of_pytorch(options):
     losses = gan.step((a, b))
     assert set(losses) == set(expected)
     assert_same_losses(losses, expected)
-    assert_same_update(gan, twin.networks, gradient_atol=5e-4, unclear=3e-2, rounding=1e-5)
+    assert_same_update(gan, twin.networks, gradient_atol=5e-4, unclear=3e-2, rounding=2e-5)
 
 
 def test_a_step_with_a_full_history_is_that_of_pytorch():
