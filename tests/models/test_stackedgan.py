@@ -242,13 +242,13 @@ def bars(n, seed):
 
 def test_it_learns_to_draw_what_is_asked():
     gan = small(encoder_steps=40, independent_steps=60, lr=5e-4)
-    rows = [floats(gan.step(bars(32, seed=i))) for i in range(180)]
+    rows = [floats(gan.step(bars(32, seed=i))) for i in range(220)]
     assert rows[39]["encoder_accuracy"] > 0.95
     assert rows[-1]["conditional_1"] < 0.3 < rows[40]["conditional_1"]
     images, labels = gan.sample(100, seed=0), np.arange(100) % 10
     with mg.no_grad():
         read = gan.encoder(mg.tensor(images)).numpy().argmax(1)
-    assert (read == labels).mean() > 0.8
+    assert (read == labels).mean() > 0.9
 
 
 # --- images -------------------------------------------------------------------------------------
