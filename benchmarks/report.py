@@ -143,6 +143,12 @@ def _profiles(steps: dict[str, Any], ops: dict[str, Any]) -> Iterable[str]:
         "PyTorch's time for the same calls in brackets. By itself a kernel finds its arrays in\n"
         "the cache, and small calls and the engine are not in the sum: the rest is theirs.\n"
     )
+    timed, stepped = (result["machine"]["commit"].rstrip("+") for result in (ops, steps))
+    if timed != stepped:
+        yield (
+            f"The calls were timed at commit {timed}, the steps above at {stepped}: another state\n"
+            "of the code and of the machine, so these sums are no parts of those steps.\n"
+        )
     yield "| step | convolutions | matrix products | norms | activations | Adam | sum | step |"
     yield "|---|---|---|---|---|---|---|---|"
     step_seconds = {row["workload"]: row["minigan"]["median"] for row in steps["workloads"]}
@@ -157,9 +163,8 @@ def _profiles(steps: dict[str, Any], ops: dict[str, Any]) -> Iterable[str]:
             theirs[_family(row["kernel"])] += times * row.get("torch", {}).get("median", 0.0)
         cells = [_pair(ours[family], theirs[family]) for family in _FAMILIES]
         total = _pair(sum(ours.values()), sum(theirs.values()))
-        yield (
-            f"| {workload} | {' | '.join(cells)} | {total} | {1e3 * step_seconds[workload]:.1f} |"
-        )
+        step = f"{1e3 * step_seconds[workload]:.1f}" if timed == stepped else ""
+        yield f"| {workload} | {' | '.join(cells)} | {total} | {step} |"
     yield ""
 
 

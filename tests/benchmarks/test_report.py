@@ -56,6 +56,17 @@ def test_a_profile_is_the_calls_times_their_number():
     assert "not timed |" not in text
 
 
+def test_calls_of_another_commit_are_no_parts_of_the_steps():
+    older = ops()
+    older["machine"] = MACHINE | {"commit": "abb+"}
+    text = report.page({"steps": steps(), "ops": older})
+    assert "timed at commit abb, the steps above at abc" in text
+    assert "| 32.0 (60.0) |  |" in text
+    same = ops()
+    same["machine"] = MACHINE | {"commit": "abc+"}
+    assert "no parts of those steps" not in report.page({"steps": steps(), "ops": same})
+
+
 def test_a_gpus_results_and_that_there_are_none():
     assert "No GPU's times were measured yet" in report.page({"steps": steps()})
     row = {"workload": "acgan", "goals": [5.0, 1.2], "minigan graph": timing(0.001),
