@@ -3,8 +3,9 @@
 LLVM vectorises an innermost loop. A register block, some vectors that all stay in registers while
 the innermost loop adds to them, has to be written out: kernels hold each in a variable, and the
 functions here are what they do with it. A `Vector` has LANES floats: 16 with AVX-512, else 8
-(which LLVM splits in two where registers are shorter). Positions are not checked, as nowhere in a
-kernel, and arrays must be contiguous.
+(which LLVM splits in two where registers are shorter); a wide one has WIDE of them, two registers
+on the machines with enough of these for a block of 4 x 2 wide vectors. Positions are not checked,
+as nowhere in a kernel, and arrays must be contiguous.
 
 Numba does not see a change of this file: touch the kernels that use it, so that they compile anew.
 """
@@ -34,6 +35,7 @@ def _has_avx512() -> bool:
 
 
 LANES = 16 if _has_avx512() else 8
+WIDE = 32 if _has_avx512() else 8
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
@@ -41,24 +43,26 @@ _INDEX = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """LANES float32 in one register."""
+    """So many float32 in registers."""
 
-    def __init__(self) -> None:
-        super().__init__(name=f"Vector({LANES})")
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"Vector({lanes})")
 
 
-_vector = Vector()
+_vector = Vector(LANES)
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, ir.VectorType(ir.FloatType(), kind.lanes))
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+def _address(context: Any, builder: Any, signature: Any, args: Any, vector: Any) -> Any:
+    array, index = args[:2]
+    data = context.make_array(signature.args[0])(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
 def _eights(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
@@ -77,21 +81,44 @@ def _shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INDEX, LANES), order))
 
 
-def _spread(builder: Any, number: Any) -> Any:
-    first = builder.insert_element(_UNDEFINED, number, ir.Constant(_INDEX, 0))
-    return _shuffled(builder, first, _UNDEFINED, [0] * LANES)
+def _spread(builder: Any, number: Any, kind: Any) -> Any:
+    nothing = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.Constant(_INDEX, 0))
+    everywhere = ir.Constant(ir.VectorType(_INDEX, kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, nothing, everywhere)
 
 
-@intrinsic
-def load(typing, array, index):
-    """The LANES floats of the array from `index` on."""
+def _loading(lanes: int) -> Callable[..., Any]:
+    """The floats of the array from `index` on, as many as fill a vector."""
 
-    def generate(context, builder, signature, args):
-        vector = builder.load(_address(context, builder, signature.args[0], *args))
-        vector.align = 4
-        return vector
+    @intrinsic
+    def load(typing, array, index):
+        def generate(context, builder, signature, args):
+            kind = context.get_value_type(signature.return_type)
+            vector = builder.load(_address(context, builder, signature, args, kind))
+            vector.align = 4
+            return vector
 
-    return _vector(array, types.uintp), generate
+        return Vector(lanes)(array, types.uintp), generate
+
+    return load
+
+
+def _zeros(lanes: int) -> Callable[..., Any]:
+    """A vector of zeros."""
+
+    @intrinsic
+    def zeros(typing):
+        def generate(context, builder, signature, args):
+            return ir.Constant(context.get_value_type(signature.return_type), [0.0] * lanes)
+
+        return Vector(lanes)(), generate
+
+    return zeros
+
+
+load, load_wide = _loading(LANES), _loading(WIDE)
+zeros, zeros_wide = _zeros(LANES), _zeros(WIDE)
 
 
 @intrinsic
@@ -99,21 +126,11 @@ def store(typing, array, index, vector):
     """Write the vector to the array from `index` on."""
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], *args[:2])
+        address = _address(context, builder, signature, args, args[2].type)
         builder.store(args[2], address).align = 4
         return context.get_dummy_value()
 
-    return types.none(array, types.uintp, _vector), generate
-
-
-@intrinsic
-def zeros(typing):
-    """A vector of zeros."""
-
-    def generate(context, builder, signature, args):
-        return ir.Constant(_VECTOR, [0.0] * LANES)
-
-    return _vector(), generate
+    return types.none(array, types.uintp, vector), generate
 
 
 @intrinsic
@@ -123,7 +140,20 @@ def add(typing, a, b):
     def generate(context, builder, signature, args):
         return builder.fadd(*args)
 
-    return _vector(_vector, _vector), generate
+    return a(a, a), generate
+
+
+@intrinsic
+def add_product(typing, total, number, vector):
+    """total + number * vector, in one rounding where the machine has an instruction for it."""
+
+    def generate(context, builder, signature, args):
+        total, number, vector = args
+        numbers = _spread(builder, number, vector.type)
+        product = builder.fmul(numbers, vector, flags=["contract"])
+        return builder.fadd(total, product, flags=["contract"])
+
+    return vector(vector, types.float32, vector), generate
 
 
 @intrinsic
@@ -138,18 +168,6 @@ def store_eights(typing, array, index, step, vector):
         return context.get_dummy_value()
 
     return types.none(array, types.uintp, types.uintp, _vector), generate
-
-
-@intrinsic
-def add_product(typing, total, number, vector):
-    """total + number * vector, in one rounding where the machine has an instruction for it."""
-
-    def generate(context, builder, signature, args):
-        total, number, vector = args
-        product = builder.fmul(_spread(builder, number), vector, flags=["contract"])
-        return builder.fadd(total, product, flags=["contract"])
-
-    return _vector(_vector, types.float32, _vector), generate
 
 
 @intrinsic

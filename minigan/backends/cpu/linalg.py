@@ -1,7 +1,8 @@
-"""Matrix products, cut into blocks of rows or columns for one-thread BLAS calls.
+"""Matrix products: those of a network's layers by `matrix_product.py`, thin ones by BLAS.
 
-NumPy's own BLAS would use threads of its own, which keep spinning on the cores for milliseconds
-after a product while the kernels of this backend want them.
+A BLAS product is cut into blocks of rows or columns for one-thread calls: NumPy's own BLAS would
+use threads of its own, which keep spinning on the cores for milliseconds after a product while the
+kernels of this backend want them.
 
 The calls go to the sgemm behind numba's np.dot, which itself takes whole contiguous matrices only:
 blocks of columns, and products into a part of the result, would each cost a copy.
@@ -14,6 +15,7 @@ from numba import types
 from numba.np.linalg import _BLAS
 
 from minigan.backends import reference
+from minigan.backends.cpu import matrix_product
 from minigan.backends.cpu.threads import MAX_CHUNKS, all_float32, kernel, run
 from minigan.backends.protocol import Array
 
@@ -63,6 +65,8 @@ def _product(a: Array, b: Array) -> Array:
     b, b_transposed = _stored(b)
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0] if b_transposed else b.shape[1]
+    if matrix_product.suits(m, n):
+        return matrix_product.multiply(a, a_transposed, b, b_transposed)
     out = np.empty((m, n), np.float32)
     chunks = _chunks(m * n * k)
     # Blocks of rows lie apart in memory; threads that write columns wait for each other's lines.

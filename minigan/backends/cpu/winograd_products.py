@@ -9,17 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan.backends.cpu.lanes import (
-    LANES,
-    add_product,
-    interleave_high,
-    interleave_low,
-    load,
-    store,
-    store_eights,
-    zeros,
-)
+from minigan.backends.cpu.lanes import LANES, add_product, load, store, zeros
 from minigan.backends.cpu.threads import inlined, kernel
+from minigan.backends.cpu.turn import turn
 
 BLOCK = 2 * LANES  # tiles side by side in V, Q and the products
 _TURNED_BLOCKS = 4
@@ -74,38 +66,6 @@ def _store_row(out, to, row, rows, x, y):
     store(out, at + np.uintp(LANES), y)
 
 
-@inlined
-def _turn(source, start, target, to):
-    """8 channels of LANES tiles, source rows BLOCK apart -> target rows of channels BLOCK apart."""
-    s, whole = np.uintp(start), np.uintp(BLOCK)
-    a0, a1 = load(source, s), load(source, s + whole)
-    s += whole + whole
-    a2, a3 = load(source, s), load(source, s + whole)
-    s += whole + whole
-    a4, a5 = load(source, s), load(source, s + whole)
-    s += whole + whole
-    a6, a7 = load(source, s), load(source, s + whole)
-    for _ in range(3):  # each round moves one bit of a channel's number to the end of its position
-        b0, b1, b2, b3 = a0, a1, a2, a3
-        a0, a1 = interleave_low(b0, a4), interleave_high(b0, a4)
-        a2, a3 = interleave_low(b1, a5), interleave_high(b1, a5)
-        b4, b5 = interleave_low(b2, a6), interleave_high(b2, a6)
-        b6, b7 = interleave_low(b3, a7), interleave_high(b3, a7)
-        a4, a5, a6, a7 = b4, b5, b6, b7
-    t, rows = np.uintp(to), np.uintp(BLOCK * (LANES // 8))
-    store_eights(target, t, whole, a0)
-    store_eights(target, t + rows, whole, a1)
-    t += rows + rows
-    store_eights(target, t, whole, a2)
-    store_eights(target, t + rows, whole, a3)
-    t += rows + rows
-    store_eights(target, t, whole, a4)
-    store_eights(target, t + rows, whole, a5)
-    t += rows + rows
-    store_eights(target, t, whole, a6)
-    store_eights(target, t + rows, whole, a7)
-
-
 @kernel
 def add_products(chunk, chunks, q, v, sums):
     """sums[f] += Q[f] V[f]^T, sums [points, K, C' in whole blocks]; V has whole blocks too."""
@@ -126,7 +86,7 @@ def add_products(chunk, chunks, q, v, sums):
                 start = ((f * blocks + block) * v.shape[2] + c + part) * BLOCK
                 for half in range(0, BLOCK, LANES):
                     to = ((block - block0) * BLOCK + half) * BLOCK + part
-                    _turn(v_flat, start + half, turned, to)
+                    turn(v_flat, np.uintp(start + half), whole, turned, to, whole)
         for i in range(0, rows, 4):
             x0 = x1 = x2 = x3 = y0 = y1 = y2 = y3 = zeros()
             at = np.uintp(0)

@@ -1,0 +1,75 @@
+"""Register-blocked matrix products against NumPy in float64, on shapes that force each path."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+linalg = pytest.importorskip("minigan.backends.cpu.linalg")
+matrix_product = pytest.importorskip("minigan.backends.cpu.matrix_product")
+threads = pytest.importorskip("minigan.backends.cpu.threads")
+
+SIZES = {  # M, K, N
+    "whole tiles": (128, 128, 2 * matrix_product.WIDE),
+    "several tiles each way": (300, 40, 5 * matrix_product.WIDE),
+    "terms beyond what is packed at a time": (36, 300, 2 * matrix_product.WIDE),
+    "a part of a tile": (33, 20, 2 * matrix_product.WIDE - 3),
+    "a part of a tile, in parts": (35, 261, 3 * matrix_product.WIDE + 5),
+    "one term": (32, 1, 70),
+    "fewer terms than lanes": (34, 7, 64),
+    "a batch and many weights": (64, 200, 1000),
+    "one element": (1, 1, 1),
+    "fewer columns than eights": (5, 50, 3),
+}
+
+
+def _stored(shape, transposed):
+    """A random matrix of this shape, and what holds it."""
+    rng = np.random.default_rng(sum(shape))
+    matrix = rng.normal(size=shape[::-1] if transposed else shape).astype(np.float32)
+    return (matrix.T if transposed else matrix), matrix
+
+
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("a_transposed", [False, True])
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_products_equal_numpys(size, a_transposed, b_transposed):
+    m, k, n = size
+    a, stored_a = _stored((m, k), a_transposed)
+    b, stored_b = _stored((k, n), b_transposed)
+    actual = matrix_product.multiply(stored_a, a_transposed, stored_b, b_transposed)
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    assert (actual.shape, actual.dtype) == ((m, n), np.dtype(np.float32))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
+
+
+def test_nothing_beyond_the_operands_is_read():
+    room = np.full(3 * 4096, np.nan, np.float32)
+    a, b = room[4096 : 4096 + 33 * 20].reshape(33, 20), room[8192 : 8192 + 20 * 70].reshape(20, 70)
+    a[:], b[:] = 1, 2
+    for turned in (False, True):
+        right = b.reshape(70, 20) if turned else b
+        assert (matrix_product.multiply(a, False, right, turned) == 40).all()
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads():
+    a, b = _stored((64, 700), False)[0], _stored((700, 1000), True)[0]
+    before = threads.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3):
+            threads.set_num_threads(count)
+            results.append(linalg.matmul(a, b).tobytes())
+    finally:
+        threads.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
+def test_layers_are_multiplied_here_and_thin_matrices_by_blas(monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        matrix_product, "multiply", lambda a, *rest: taken.append(a.shape) or a[:, :1]
+    )
+    for m, k, n in [(64, 100, 128), (64, 100, 1), (1, 64, 256), (20, 64, 128)]:
+        linalg.matmul(np.ones((m, k), np.float32), np.ones((k, n), np.float32))
+    assert taken == [(64, 100)]
