@@ -24,6 +24,9 @@ GEOMETRIES = [
     (1, 2, 40, 38, 3, 4, 2, (1, 1)),  # more than a block of tiles
     (5, 33, 8, 8, 35, 3, 1, (1, 1)),  # more channels than a vector has lanes
     (0, 2, 8, 8, 3, 3, 1, (1, 1)),
+    (21, 3, 10, 9, 4, 4, 2, (1, 1)),  # a vector of images and a part of one
+    (50, 2, 7, 7, 3, 5, 2, (2, 2)),
+    (3, 2, 5, 5, 3, 3, 1, (6, 7)),  # tiles of nothing but padding
 ]
 
 
@@ -36,8 +39,17 @@ def arrays(geometry):
     return x, weight, grad, rng.standard_normal(k), rng.standard_normal(c), window
 
 
+LANES = pytest.mark.parametrize("lanes", [winograd.Images, winograd.Rows])
+
+
+def put_in_lanes(monkeypatch, lanes):
+    monkeypatch.setattr(winograd, "_fastest", lambda *args: (0.0, lanes))
+
+
+@LANES
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-def test_all_three_maps(monkeypatch, geometry):
+def test_all_three_maps(monkeypatch, geometry, lanes):
+    put_in_lanes(monkeypatch, lanes)
     monkeypatch.setattr(winograd, "suits", lambda *args: True)
     monkeypatch.setattr(conv.columns_conv, "suits", lambda *args: False)
     x, weight, grad, bias_k, bias_c, window = arrays(geometry)
@@ -56,13 +68,14 @@ def test_all_three_maps(monkeypatch, geometry):
         np.testing.assert_allclose(actual / scale, expected / scale, atol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("block_tiles", [1, 7])
-def test_blocks_of_few_rows_of_tiles(monkeypatch, block_tiles):
+@LANES
+@pytest.mark.parametrize("block_tiles", [1, 7, 200])
+def test_blocks_of_few_tiles(monkeypatch, block_tiles, lanes):
     monkeypatch.setattr(winograd, "_BLOCK_BYTES", 0)
     monkeypatch.setattr(winograd, "_FEWEST_TILES", block_tiles)
-    test_all_three_maps(monkeypatch, (2, 3, 15, 18, 5, 4, 2, (1, 1)))
-    test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 3, 1, (1, 1)))
-    test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 5, 1, (1, 1)))
+    test_all_three_maps(monkeypatch, (20, 3, 15, 18, 5, 4, 2, (1, 1)), lanes)
+    test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 3, 1, (1, 1)), lanes)
+    test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 5, 1, (1, 1)), lanes)
 
 
 @pytest.mark.parametrize("m, r", [(4, 2), (4, 3), (2, 5), (3, 3)])
@@ -74,9 +87,11 @@ def test_the_matrices_compute_a_correlation(m, r):
     np.testing.assert_allclose(a.T @ ((g @ w) * (b.T @ d)), expected, atol=1e-6)
 
 
+@LANES
 @pytest.mark.parametrize("kernel, stride", [(3, 1), (4, 2), (5, 1), (5, 2)])
-def test_the_rounding_error_is_small(kernel, stride):
+def test_the_rounding_error_is_small(monkeypatch, kernel, stride, lanes):
     """Root mean square, of the size of the result: 8e-7 to 2e-6; direct ones have 2e-7 to 7e-7."""
+    put_in_lanes(monkeypatch, lanes)
     x, weight, grad, _, _, window = arrays((2, 64, 32, 32, 48, kernel, stride, (1, 1)))
     single = [array.astype(np.float32) for array in (x, weight, grad)]
     pad, hw = (1, 1), (kernel, kernel)
@@ -107,13 +122,18 @@ def chosen(n, c, k, kernel, stride, size, dilation=1):
 def test_which_layers_belong_here():
     assert chosen(1, 256, 256, 3, 1, 64)  # a residual block of CycleGAN
     assert chosen(64, 128, 256, 4, 2, 8)  # DCGAN
-    assert not chosen(64, 64, 128, 4, 2, 7)  # tiles that hang over the edge
+    assert not chosen(50, 64, 128, 5, 2, 7)  # tiles that hang over the edge, lanes without images
     assert not chosen(64, 1, 64, 4, 2, 32)
     assert not chosen(1, 256, 256, 3, 1, 2)
     assert not chosen(1, 256, 256, 7, 1, 64)
     assert not chosen(1, 256, 256, 1, 1, 64)
     assert not chosen(1, 256, 256, 3, 3, 64)
     assert not chosen(1, 256, 256, 3, 1, 64, dilation=2)
+
+
+def test_what_becomes_the_lanes():
+    assert winograd._fastest(64, 128, 256, 4, 2, (8, 8))[1] is winograd.Images
+    assert winograd._fastest(1, 256, 256, 3, 1, (64, 64))[1] is winograd.Rows
 
 
 def test_minigan_exact_keeps_to_direct_convolutions():
@@ -134,7 +154,9 @@ def test_minigan_exact_keeps_to_direct_convolutions():
     assert answers == ["False", "True", "True"]
 
 
-def test_the_same_bits_on_one_thread_and_on_many(monkeypatch):
+@LANES
+def test_the_same_bits_on_one_thread_and_on_many(monkeypatch, lanes):
+    put_in_lanes(monkeypatch, lanes)
     x, weight, grad, _, _, _ = arrays((4, 33, 16, 16, 32, 3, 1, (1, 1)))
     x, weight, grad = (array.astype(np.float32) for array in (x, weight, grad))
     results = []

@@ -5,7 +5,8 @@ the innermost loop adds to them, has to be written out: kernels hold each in a v
 functions here are what they do with it. A `Vector` has LANES floats: 16 with AVX-512, else 8
 (which LLVM splits in two where registers are shorter); a wide one has WIDE of them, two registers
 on the machines with enough of these for a block of 4 x 2 wide vectors. Positions are not checked,
-as nowhere in a kernel, and arrays must be contiguous.
+as nowhere in a kernel, and count numbers in memory from an array's first one on, whatever its
+shape.
 
 Numba does not see a change of this file: touch the kernels that use it, so that they compile anew.
 """
@@ -59,9 +60,9 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(ir.FloatType(), kind.lanes))
 
 
-def _address(context: Any, builder: Any, signature: Any, args: Any, vector: Any) -> Any:
-    array, index = args[:2]
-    data = context.make_array(signature.args[0])(context, builder, array).data
+def address(context: Any, builder: Any, kind: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Of a vector of the array, whose numba type is `kind`; for code that generates code."""
+    data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
@@ -71,8 +72,8 @@ def _eights(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
     data = context.make_array(signature.args[0])(context, builder, array).data
     addresses = []
     for _ in range(LANES // 8):
-        address = builder.gep(data, [index])
-        addresses.append(builder.bitcast(address, ir.VectorType(ir.FloatType(), 8).as_pointer()))
+        place = builder.gep(data, [index])
+        addresses.append(builder.bitcast(place, ir.VectorType(ir.FloatType(), 8).as_pointer()))
         index = builder.add(index, step)
     return addresses
 
@@ -94,14 +95,25 @@ def _loading(lanes: int) -> Callable[..., Any]:
     @intrinsic
     def load(typing, array, index):
         def generate(context, builder, signature, args):
-            kind = context.get_value_type(signature.return_type)
-            vector = builder.load(_address(context, builder, signature, args, kind))
-            vector.align = 4
-            return vector
+            vector = context.get_value_type(signature.return_type)
+            array, index = args
+            place = address(context, builder, signature.args[0], array, index, vector)
+            return builder.load(place, align=4)
 
         return Vector(lanes)(array, types.uintp), generate
 
     return load
+
+
+@intrinsic
+def load_number(typing, array, index):
+    """One float of the array."""
+
+    def generate(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return types.float32(array, types.uintp), generate
 
 
 def _zeros(lanes: int) -> Callable[..., Any]:
@@ -122,12 +134,23 @@ zeros, zeros_wide = _zeros(LANES), _zeros(WIDE)
 
 
 @intrinsic
+def spread(typing, number):
+    """A vector of one number."""
+
+    def generate(context, builder, signature, args):
+        return _spread(builder, args[0], _VECTOR)
+
+    return _vector(types.float32), generate
+
+
+@intrinsic
 def store(typing, array, index, vector):
     """Write the vector to the array from `index` on."""
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature, args, args[2].type)
-        builder.store(args[2], address).align = 4
+        array, index, vector = args
+        place = address(context, builder, signature.args[0], array, index, vector.type)
+        builder.store(vector, place).align = 4
         return context.get_dummy_value()
 
     return types.none(array, types.uintp, vector), generate

@@ -2,7 +2,7 @@
 
 A layer's product has a batch of rows, often 64, for thousands of columns, and a BLAS that packs
 both operands, for matrices that are large every way, spends a third of its time on that. Here
-out [M,N] = a [M,K] b [K,N] is cut into tiles of up to 128 rows times 2 * WIDE columns; a tile
+out [M,N] = a [M,K] b [K,N] is cut into tiles of up to 128 rows times COLUMNS columns; a tile
 packs its columns of b, 128 terms at a time, and reads the numbers of `a` where they lie, 4 rows in
 a register block. Transposed operands cost nothing (a) or an interleaving in registers (b).
 
@@ -13,20 +13,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan.backends.cpu.lanes import (
-    LANES,
-    WIDE,
-    add,
-    add_product,
-    load_wide,
-    store,
-    zeros_wide,
-)
+from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store
+from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
-_COLUMNS = 2 * WIDE  # of a tile
 _MOST_ROWS, _FEWEST_ROWS = 128, 32  # of a tile: many use the packed columns well
 _DEPTH = 128  # terms at a time: what is packed of b stays in the first-level cache
 _ENOUGH_TILES = 8  # for some threads
@@ -39,7 +31,7 @@ def suits(m: int, n: int) -> bool:
     Measured against one-thread BLAS on the layers of all workloads: at least its speed, 1.3 times
     for a layer of millions of weights, and its half where most of a tile is empty.
     """
-    return m >= _FEWEST_ROWS and -(-n // _COLUMNS) * _COLUMNS <= 1.25 * n
+    return m >= _FEWEST_ROWS and -(-n // COLUMNS) * COLUMNS <= 1.25 * n
 
 
 def multiply(a: Array, a_transposed: bool, b: Array, b_transposed: bool) -> Array:
@@ -56,7 +48,7 @@ def multiply(a: Array, a_transposed: bool, b: Array, b_transposed: bool) -> Arra
 
 
 def _tiles(m: int, n: int, rows: int) -> int:
-    return -(-m // rows) * -(-n // _COLUMNS)
+    return -(-m // rows) * -(-n // COLUMNS)
 
 
 @kernel
@@ -64,14 +56,14 @@ def _multiply(chunk, chunks, tile_rows, a, row_step, inner_step, inner, b, b_tra
     """Element (i, r) of `a` is a flat at i * row_step + r * inner_step."""
     m, n = out.shape
     a_flat, out_flat = a.reshape(-1), out.reshape(-1)
-    packed = np.zeros(_DEPTH * _COLUMNS, np.float32)
-    block = np.empty(4 * _COLUMNS, np.float32)
-    across = (n + _COLUMNS - 1) // _COLUMNS
+    packed = np.zeros(_DEPTH * COLUMNS, np.float32)
+    block = np.empty(4 * COLUMNS, np.float32)
+    across = (n + COLUMNS - 1) // COLUMNS
     tiles = across * ((m + tile_rows - 1) // tile_rows)
-    step, upper, whole = np.uintp(inner_step), np.uintp(WIDE), np.uintp(_COLUMNS)
+    step, upper, whole = np.uintp(inner_step), np.uintp(WIDE), np.uintp(COLUMNS)
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
-        i0, j = tile // across * tile_rows, tile % across * _COLUMNS
-        i1, live = min(m, i0 + tile_rows), min(_COLUMNS, n - j)
+        i0, j = tile // across * tile_rows, tile % across * COLUMNS
+        i1, live = min(m, i0 + tile_rows), min(COLUMNS, n - j)
         for start in range(0, inner, _DEPTH):
             terms = min(inner - start, _DEPTH)
             if b_transposed:
@@ -85,22 +77,12 @@ def _multiply(chunk, chunks, tile_rows, a, row_step, inner_step, inner, b, b_tra
                 p1 = np.uintp(origin + min(i + 1, i1 - 1) * row_step)
                 p2 = np.uintp(origin + min(i + 2, i1 - 1) * row_step)
                 p3 = np.uintp(origin + min(i + 3, i1 - 1) * row_step)
-                x0 = x1 = x2 = x3 = y0 = y1 = y2 = y3 = zeros_wide()
-                at = s = np.uintp(0)
-                for _ in range(np.uintp(terms)):
-                    x, y = load_wide(packed, at), load_wide(packed, at + upper)
-                    at += whole
-                    v = a_flat[p0 + s]
-                    x0, y0 = add_product(x0, v, x), add_product(y0, v, y)
-                    v = a_flat[p1 + s]
-                    x1, y1 = add_product(x1, v, x), add_product(y1, v, y)
-                    v = a_flat[p2 + s]
-                    x2, y2 = add_product(x2, v, x), add_product(y2, v, y)
-                    v = a_flat[p3 + s]
-                    x3, y3 = add_product(x3, v, x), add_product(y3, v, y)
-                    s += step
+                x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
+                    no_terms(), a_flat, p0, p1, p2, p3, step, packed, np.uintp(0), upper, whole,
+                    terms,
+                )  # fmt: skip
                 rows, first = i1 - i, start == 0
-                if live == _COLUMNS:
+                if live == COLUMNS:
                     to, row = np.uintp(i * n + j), np.uintp(n)
                     _put(out_flat, to, x0, y0, first)
                     if rows > 1:
@@ -131,20 +113,20 @@ def _put(out, at, x, y, first):
 
 @inlined
 def _put_part(out, i, rows, j, columns, block, first):
-    """The same for the live part of a block, [4, _COLUMNS]."""
+    """The same for the live part of a block, [4, COLUMNS]."""
     for r in range(rows):
         for c in range(columns):
             before = np.float32(0) if first else out[i + r, j + c]
-            out[i + r, j + c] = before + block[r * _COLUMNS + c]
+            out[i + r, j + c] = before + block[r * COLUMNS + c]
 
 
 @inlined
 def _pack(b, j, live, start, terms, packed):
-    """Columns j .. j + live of b, [terms, _COLUMNS]."""
-    flat, stride, whole = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(_COLUMNS)
+    """Columns j .. j + live of b, [terms, COLUMNS]."""
+    flat, stride, whole = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(COLUMNS)
     at, to, wide = np.uintp(start * b.shape[1] + j), np.uintp(0), np.uintp(WIDE)
     for _ in range(terms):
-        if live == _COLUMNS:
+        if live == COLUMNS:
             store(packed, to, load_wide(flat, at))
             store(packed, to + wide, load_wide(flat, at + wide))
         else:
@@ -156,12 +138,12 @@ def _pack(b, j, live, start, terms, packed):
 @inlined
 def _pack_turned(b, j, live, start, terms, packed):
     """The same of a b that is stored transposed, [N,K]."""
-    flat, stride, whole = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(_COLUMNS)
+    flat, stride, whole = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(COLUMNS)
     vectors, eights = terms // LANES * LANES, live // 8 * 8
     for c in range(0, eights, 8):
         at = (j + c) * b.shape[1] + start
         for r in range(0, vectors, LANES):
-            turn(flat, np.uintp(at + r), stride, packed, r * _COLUMNS + c, whole)
+            turn(flat, np.uintp(at + r), stride, packed, r * COLUMNS + c, whole)
     for c in range(live):
         for r in range(0 if c >= eights else vectors, terms):
-            packed[r * _COLUMNS + c] = b[j + c, start + r]
+            packed[r * COLUMNS + c] = b[j + c, start + r]

@@ -13,14 +13,12 @@ A stride s is a sum over the s*s phases of the input's rows and columns, each a 
 convolution with r = ceil(KH / s) taps of its own: so C' = s*s*C channels, in the order (c, row
 phase, column phase). A 4x4 kernel at stride 2 is r = 2, m = 4: 25 products of 64.
 
-A transform works on rows of the image first, which lie in memory as vectors, then on columns, for
-which rows are taken apart into the columns of equal position in their tiles. V, Q and the products
-are stored by blocks of BLOCK tiles, [a*a, L/BLOCK, channels, BLOCK] (0 beyond the last tile), so
-that a register block of the products reads whole vectors. L tiles (whole rows of tiles)
-are in work at a time, as many as the caches hold.
+V, Q and the products are stored by blocks of BLOCK tiles, [a*a, L/BLOCK, channels, BLOCK], 0 beyond
+the last tile. L tiles are in work at a time, as many as the caches hold.
 
-The transforms and their transposes stand beside each other here, and in one file although it is
-long; the weights' are in `winograd_weights.py`, the products in `winograd_products.py`.
+What becomes the lanes of a vector when a tile is transformed is decided by size: the images of a
+batch (`winograd_images.py`) or the tiles of a row (`winograd_rows.py`). The weights' transforms are
+in `winograd_weights.py`, the products in `winograd_products.py`.
 """
 
 from __future__ import annotations
@@ -29,443 +27,107 @@ import os
 
 import numpy as np
 
-from minigan.backends.cpu.lanes import (
-    LANES,
-    add_product,
-    evens,
-    interleave_high,
-    interleave_low,
-    load,
-    odds,
-    store,
-    zeros,
-)
-from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
-from minigan.backends.cpu.winograd_matrices import matrices
+from minigan.backends.cpu.lanes import LANES
+from minigan.backends.cpu.register_block import COLUMNS
+from minigan.backends.cpu.threads import chunks_for, run
+from minigan.backends.cpu.winograd_images import Images
+from minigan.backends.cpu.winograd_matrices import SIZES
 from minigan.backends.cpu.winograd_products import BLOCK, add_products, multiply
+from minigan.backends.cpu.winograd_rows import Rows
 from minigan.backends.cpu.winograd_weights import from_points, to_points
 from minigan.backends.protocol import Array, Pair
 
-_BLOCK_BYTES = 1 << 23  # of V and Q, or of one of them and the products
+_BLOCK_BYTES = 1 << 25  # of V and Q, or of one of them and the products
+_APART = 48  # numbers, three cache lines, between points
 _FEWEST_TILES = 128  # matrix products of fewer are slow
 
-
-def _mix_blocks(matrix, source, start, step, hop, target, to, to_step, to_hop, length):
-    """target row i = sum over j of matrix[i, j] * source row j.
-
-    In flat arrays: rows lie `step` and `to_step` apart, their blocks of BLOCK numbers `hop` and
-    `to_hop`. `length` is rounded up to whole blocks.
-    """
-    rows, columns = matrix.shape
-    apart, upper = np.uintp(step), np.uintp(LANES)
-    for block in range((length + BLOCK - 1) // BLOCK):
-        at = np.uintp(start + block * hop)
-        x0, y0 = load(source, at), load(source, at + upper)
-        at += apart
-        x1, y1 = load(source, at), load(source, at + upper)
-        x2 = y2 = x3 = y3 = x4 = y4 = x5 = y5 = zeros()
-        if columns > 2:
-            at += apart
-            x2, y2 = load(source, at), load(source, at + upper)
-            at += apart
-            x3, y3 = load(source, at), load(source, at + upper)
-        if columns > 4:
-            at += apart
-            x4, y4 = load(source, at), load(source, at + upper)
-        if columns > 5:
-            at += apart
-            x5, y5 = load(source, at), load(source, at + upper)
-        for i in range(rows):
-            m = matrix[i, 0]
-            x, y = add_product(zeros(), m, x0), add_product(zeros(), m, y0)
-            m = matrix[i, 1]
-            x, y = add_product(x, m, x1), add_product(y, m, y1)
-            if columns > 2:
-                m = matrix[i, 2]
-                x, y = add_product(x, m, x2), add_product(y, m, y2)
-                m = matrix[i, 3]
-                x, y = add_product(x, m, x3), add_product(y, m, y3)
-            if columns > 4:
-                m = matrix[i, 4]
-                x, y = add_product(x, m, x4), add_product(y, m, y4)
-            if columns > 5:
-                m = matrix[i, 5]
-                x, y = add_product(x, m, x5), add_product(y, m, y5)
-            out = np.uintp(to + i * to_step + block * to_hop)
-            store(target, out, x)
-            store(target, out + upper, y)
-
-
-_mix = helper(_mix_blocks)
-_mix_here = inlined(_mix_blocks)  # for the few blocks of a row, where the call would cost as much
-
-
-@helper
-def _split(m, source, start, target, pitch, length):
-    """target[q, t] = source[start + t*m + q], flat with rows `pitch` apart; m is 2 or 4, spelt out
-    so that LLVM reads whole vectors and shuffles them."""
-    n, s, one, two, three = np.uintp(pitch), np.uintp(start), np.uintp(1), np.uintp(2), np.uintp(3)
-    if m == 4:
-        for t in range(np.uintp(length)):
-            at = s + t * np.uintp(4)
-            target[t] = source[at]
-            target[n + t] = source[at + one]
-            target[two * n + t] = source[at + two]
-            target[three * n + t] = source[at + three]
-    else:
-        for t in range(np.uintp(length)):
-            target[t] = source[s + t * two]
-            target[n + t] = source[s + t * two + one]
-
-
-@helper
-def _interleave(m, source, pitch, target, start, length):
-    """The reverse of `_split`: target[start + t*m + q] = source[q, t]."""
-    n, s, one, two, three = np.uintp(pitch), np.uintp(start), np.uintp(1), np.uintp(2), np.uintp(3)
-    if m == 4:
-        for t in range(np.uintp(length)):
-            at = s + t * np.uintp(4)
-            target[at] = source[t]
-            target[at + one] = source[n + t]
-            target[at + two] = source[two * n + t]
-            target[at + three] = source[three * n + t]
-    else:
-        for t in range(np.uintp(length)):
-            target[s + t * two] = source[t]
-            target[s + t * two + one] = source[n + t]
-
-
-@inlined
-def _phases_apart(line, plane, to, apart, size):
-    """plane[to + phase*apart + j] = line[2*j + phase]; whole vectors, of which `plane` has room."""
-    for j in range(0, size, LANES):
-        at, out = np.uintp(2 * j), np.uintp(to + j)
-        x, y = load(line, at), load(line, at + np.uintp(LANES))
-        store(plane, out, evens(x, y))
-        store(plane, out + np.uintp(apart), odds(x, y))
-
-
-@inlined
-def _phases_together(plane, start, apart, line, size):
-    """The reverse."""
-    for j in range(0, size, LANES):
-        at, out = np.uintp(start + j), np.uintp(2 * j)
-        x, y = load(plane, at), load(plane, at + np.uintp(apart))
-        store(line, out, interleave_low(x, y))
-        store(line, out + np.uintp(LANES), interleave_high(x, y))
-
-
-@helper
-def _windows_to_points(x, c, row0, rows, pad, m, stride, bt, tiles, work, v, at):
-    """The L = rows * tw tiles of channel c: v[f, :, at + phase, :] = B^T d B.
-
-    A window has `over` = r - 1 pixels more than its m outputs, which are the first ones of the
-    next tile; the rows of neighbouring tiles share them in `plane`, a slot a row. Those right of
-    a row's last tile are kept apart, in `ends`.
-    """
-    plane, band, ends, end_band, streams, image_line = work
-    a, (th, tw) = bt.shape[0], tiles
-    x_height, x_width = x.shape[2:]
-    pixels, points = x.reshape(-1), v.reshape(-1)
-    over, width, length, pitch = a - m, m * tw, rows * tw, v.shape[1] * BLOCK
-    point, hop = v.shape[1] * v.shape[2] * BLOCK, v.shape[2] * BLOCK
-    line, end_line = band.size // a, ends.size // a
-    apart, inside = _whole_blocks(width + over), min(x_width, stride * (width + over) - pad[1])
-    image_line[:] = 0
-    for phase_y in range(stride):
-        slot = -m
-        for g in range(rows):
-            n, ty = (row0 + g) // th, (row0 + g) % th
-            begins = g == 0 or ty == 0
-            slot += a if begins and g > 0 else m
-            for i in range(0 if begins else over, a):
-                y, to = stride * (m * ty + i) + phase_y - pad[0], (slot + i) * stride * apart
-                row = ((n * x.shape[1] + c) * x_height + y) * x_width
-                if not 0 <= y < x_height:
-                    for j in range(np.uintp(stride * apart)):
-                        plane[np.uintp(to) + j] = 0
-                elif stride == 1:
-                    for j in range(np.uintp(inside)):
-                        plane[np.uintp(to + pad[1]) + j] = pixels[np.uintp(row) + j]
-                else:
-                    for j in range(np.uintp(inside)):
-                        image_line[np.uintp(pad[1]) + j] = pixels[np.uintp(row) + j]
-                    _phases_apart(image_line, plane, to, apart, width + over)
-            for phase_x in range(stride):
-                start = (slot * stride + phase_x) * apart
-                # Whole blocks: what they write too much is the next row's, which comes later.
-                to = phase_x * (line // stride) + g * width
-                _mix_here(bt, plane, start, stride * apart, BLOCK, band, to, line, BLOCK, width)
-                to, start = (phase_x * rows + g) * over, start + width
-                for i in range(a):
-                    for j in range(over):
-                        ends[to + i * end_line + j] = plane[start + i * stride * apart + j]
-        _mix(bt, ends, 0, end_line, BLOCK, end_band, 0, end_line, BLOCK, stride * rows * over)
-        for i in range(a):
-            for phase_x in range(stride):
-                _split(m, band, i * line + phase_x * (line // stride), streams, pitch, length)
-                last = i * end_line + phase_x * rows * over
-                for j in range(over):
-                    to, start = np.uintp((m + j) * pitch), np.uintp(j * pitch + 1)
-                    for t in range(np.uintp(length - 1)):
-                        streams[to + t] = streams[start + t]
-                    for g in range(rows):
-                        streams[(m + j) * pitch + g * tw + tw - 1] = end_band[last + g * over + j]
-                to = i * a * point + (at + phase_y * stride + phase_x) * BLOCK
-                _mix(bt, streams, 0, pitch, BLOCK, points, to, point, hop, length)
-
-
-@helper
-def _points_to_windows(d, at, c, row0, rows, pad, m, stride, b, tiles, work, out):
-    """Add B D B^T of the tiles to out[:, c]: the transpose of `_windows_to_points`."""
-    plane, band, ends, end_band, streams, image_line = work
-    a, (th, tw) = b.shape[0], tiles
-    height, out_width = out.shape[2:]
-    points, pixels = d.reshape(-1), out.reshape(-1)
-    over, width, length, pitch = a - m, m * tw, rows * tw, d.shape[1] * BLOCK
-    point, hop = d.shape[1] * d.shape[2] * BLOCK, d.shape[2] * BLOCK
-    line, end_line = band.size // a, ends.size // a
-    apart, inside = _whole_blocks(width + over), min(out_width, stride * (width + over) - pad[1])
-    shared = np.empty(over * apart, np.float32)
-    for phase_y in range(stride):
-        for i in range(a):
-            for phase_x in range(stride):
-                start = i * a * point + (at + phase_y * stride + phase_x) * BLOCK
-                _mix(b, points, start, point, hop, streams, 0, pitch, BLOCK, length)
-                last = i * end_line + phase_x * rows * over
-                for j in range(over - 1, -1, -1):
-                    for g in range(rows):
-                        end = (m + j) * pitch + g * tw + tw - 1
-                        end_band[last + g * over + j] = streams[end]
-                        streams[end] = 0
-                    to, begin = np.uintp(j * pitch + 1), np.uintp((m + j) * pitch)
-                    for t in range(np.uintp(length - 1)):
-                        streams[to + t] += streams[begin + t]
-                _interleave(m, streams, pitch, band, i * line + phase_x * (line // stride), length)
-        _mix(b, end_band, 0, end_line, BLOCK, ends, 0, end_line, BLOCK, stride * rows * over)
-        slot = -m
-        for g in range(rows):
-            n, ty = (row0 + g) // th, (row0 + g) % th
-            begins = g == 0 or ty == 0
-            slot += a if begins and g > 0 else m
-            for phase_x in range(stride):
-                start = (slot * stride + phase_x) * apart
-                for i in range(over):
-                    for j in range(np.uintp(apart)):
-                        shared[np.uintp(i * apart) + j] = plane[
-                            np.uintp(start + i * stride * apart) + j
-                        ]
-                at_band = phase_x * (line // stride) + g * width
-                _mix_here(b, band, at_band, line, BLOCK, plane, start, stride * apart, BLOCK, width)
-                for i in range(a):
-                    for j in range(over):
-                        plane[start + i * stride * apart + width + j] = ends[
-                            (phase_x * rows + g) * over + i * end_line + j
-                        ]
-                for i in range(0 if begins else over):
-                    for j in range(np.uintp(width + over)):
-                        plane[np.uintp(start + i * stride * apart) + j] += shared[
-                            np.uintp(i * apart) + j
-                        ]
-            # The last `over` rows wait for the next tiles of the image.
-            finished = m if g + 1 < rows and ty + 1 < th else a
-            for i in range(finished):
-                y = stride * (m * ty + i) + phase_y - pad[0]
-                if 0 <= y < height:
-                    row = ((n * out.shape[1] + c) * height + y) * out_width
-                    start = (slot + i) * stride * apart
-                    if stride == 1:
-                        for j in range(np.uintp(inside)):
-                            pixels[np.uintp(row) + j] += plane[np.uintp(start + pad[1]) + j]
-                    else:
-                        _phases_together(plane, start, apart, image_line, width + over)
-                        for j in range(np.uintp(inside)):
-                            pixels[np.uintp(row) + j] += image_line[np.uintp(pad[1]) + j]
-
-
-@helper
-def _outputs_to_points(grad, k, row0, rows, m, a_matrix, tiles, work, q):
-    """The tiles of output channel k: q[f, :, k, :] = A dy A^T."""
-    window, band, _, _, streams, _ = work
-    a, (th, tw) = a_matrix.shape[0], tiles
-    height, grad_width = grad.shape[2:]
-    pixels, points = grad.reshape(-1), q.reshape(-1)
-    width, length, pitch, line = m * tw, rows * tw, q.shape[1] * BLOCK, band.size // a
-    point, hop = q.shape[1] * q.shape[2] * BLOCK, q.shape[2] * BLOCK
-    for g in range(rows):
-        n, ty = (row0 + g) // th, (row0 + g) % th
-        for i in range(m):
-            to, y = i * line + g * width, m * ty + i
-            if y < height:
-                row = np.uintp(((n * grad.shape[1] + k) * height + y) * grad_width)
-                for j in range(np.uintp(grad_width)):
-                    window[np.uintp(to) + j] = pixels[row + j]
-                for j in range(np.uintp(grad_width), np.uintp(width)):
-                    window[np.uintp(to) + j] = 0
-            else:
-                for j in range(np.uintp(width)):
-                    window[np.uintp(to) + j] = 0
-    _mix(a_matrix, window, 0, line, BLOCK, band, 0, line, BLOCK, rows * width)
-    for i in range(a):
-        _split(m, band, i * line, streams, pitch, length)
-        to = i * a * point + k * BLOCK
-        _mix(a_matrix, streams, 0, pitch, BLOCK, points, to, point, hop, length)
-
-
-@helper
-def _points_to_outputs(products, k, row0, rows, m, at, tiles, bias, work, out):
-    """out[:, k] of the tiles = A^T M A + bias; `at` is A^T."""
-    window, band, _, _, streams, _ = work
-    a, (th, tw) = at.shape[1], tiles
-    height, out_width = out.shape[2:]
-    points, pixels = products.reshape(-1), out.reshape(-1)
-    width, length, pitch, line = m * tw, rows * tw, products.shape[1] * BLOCK, band.size // a
-    point, hop = products.shape[1] * products.shape[2] * BLOCK, products.shape[2] * BLOCK
-    for i in range(a):
-        start = i * a * point + k * BLOCK
-        _mix(at, points, start, point, hop, streams, 0, pitch, BLOCK, length)
-        _interleave(m, streams, pitch, band, i * line, length)
-    _mix(at, band, 0, line, BLOCK, window, 0, line, BLOCK, rows * width)
-    for g in range(rows):
-        n, ty = (row0 + g) // th, (row0 + g) % th
-        for i in range(min(m, height - m * ty)):
-            start = np.uintp(i * line + g * width)
-            to = np.uintp(((n * out.shape[1] + k) * height + m * ty + i) * out_width)
-            for j in range(np.uintp(out_width)):
-                pixels[to + j] = window[start + j] + bias[k]
-
-
-@helper
-def _whole_blocks(size):
-    return (size + BLOCK - 1) // BLOCK * BLOCK
-
-
-@helper
-def _workspace(a, m, stride, rows, tw):
-    """For one channel: a plane of rows, a lines of bands of rows, of their ends, a streams and a
-    row of the image. Zeros, because transforms of whole blocks read beyond what is filled."""
-    over = a - m
-    # A block of more for what the transforms of whole blocks write too much.
-    line = stride * (_whole_blocks(rows * m * tw) + BLOCK)
-    end_line, apart = _whole_blocks(stride * rows * over), _whole_blocks(m * tw + over)
-    plane = np.zeros(max(rows * a * stride * apart, a * line), np.float32)
-    band, streams = (
-        np.zeros(a * line, np.float32),
-        np.zeros(a * _whole_blocks(rows * tw), np.float32),
-    )
-    ends, end_band = np.zeros(a * end_line, np.float32), np.zeros(a * end_line, np.float32)
-    return plane, band, ends, end_band, streams, np.zeros(stride * apart, np.float32)
-
-
-@kernel
-def _read(chunk, chunks, x, grad, row0, rows, pad, m, stride, bt, a_matrix, tiles, v, q):
-    """V of all channels of x and Q of all of grad for some rows of tiles; either may be empty."""
-    work, phases = _workspace(bt.shape[0], m, stride, rows, tiles[1]), stride * stride
-    inputs = x.shape[1]
-    units = inputs + q.shape[2]
-    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
-        if unit < inputs:
-            _windows_to_points(
-                x, unit, row0, rows, pad, m, stride, bt, tiles, work, v, unit * phases
-            )
-        else:
-            _outputs_to_points(grad, unit - inputs, row0, rows, m, a_matrix, tiles, work, q)
-
-
-@kernel
-def _write_outputs(chunk, chunks, products, row0, rows, m, at, tiles, bias, out):
-    work, k = _workspace(at.shape[1], m, 1, rows, tiles[1]), products.shape[2]
-    for channel in range(chunk * k // chunks, (chunk + 1) * k // chunks):
-        _points_to_outputs(products, channel, row0, rows, m, at, tiles, bias, work, out)
-
-
-@kernel
-def _write_windows(chunk, chunks, d, row0, rows, pad, m, stride, b, tiles, bias, out):
-    work, phases = _workspace(b.shape[0], m, stride, rows, tiles[1]), stride * stride
-    channels = out.shape[1]
-    for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
-        if row0 == 0:
-            out[:, c] = bias[c]
-        _points_to_windows(d, c * phases, c, row0, rows, pad, m, stride, b, tiles, work, out)
-
-
-_OUTPUTS = {2: 4, 3: 4, 5: 2}  # m for r taps: tiles of 5 or 6 points; more lose float32's accuracy
+_OUTPUTS = {r: m for m, r in SIZES}  # tiles of more than 6 points lose float32's accuracy
 _EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")
 
-# Nanoseconds on one core (AMD Zen 4): a value of a transform of a window, of an output, of a
-# weight, and a multiply-add of the products and of a direct convolution.
-_WINDOW, _OUTPUT, _WEIGHT, _PRODUCT, _DIRECT = 2.0, 1.0, 1.3, 0.020, 0.019
+# Nanoseconds on one core (AMD Zen 4), fitted to the times of 16 layers, all three maps of each: a
+# value of a transform of a window and of an output, in either way; one of a weight; a multiply-add
+# of the products and of a direct convolution.
+_TRANSFORMS = {Images: (1.0, 0.7), Rows: (2.6, 0.3)}
+_WEIGHT, _PRODUCT, _DIRECT = 1.0, 0.021, 0.019
 
 
 def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation: Pair, size: Pair,
           direct_pixels: int) -> bool:  # fmt: skip
     """Whether a convolution of n images to `size` belongs here: whether these maps can do it, and
-    would take 9/10 of the time of a direct one at most, which computes `direct_pixels` pixels.
+    would take less time than a direct one, which computes `direct_pixels` pixels.
 
     MINIGAN_EXACT=1 says no: Winograd's results have two to eight times the rounding error of direct
     ones, about 1e-6 to 2e-6 of their size (tests/backends/test_winograd.py).
     """
     k, _, kernel, kernel_w = weight_shape
     square = kernel == kernel_w and stride[0] == stride[1] <= 2 and tuple(dilation) == (1, 1)
-    r = -(-kernel // stride[0])
-    if _EXACT or not square or r not in _OUTPUTS or kernel == 1:
+    if _EXACT or not square or -(-kernel // stride[0]) not in _OUTPUTS or kernel == 1:
         return False
-    m, phases = _OUTPUTS[r], stride[0] ** 2
-    tiles = n * -(-size[0] // m) * -(-size[1] // m)
-    a_tile = c * phases * _WINDOW + k * _OUTPUT + c * phases * k * _PRODUCT
-    here = (m + r - 1) ** 2 * (tiles * a_tile + c * phases * k * _WEIGHT)
-    return here < 0.9 * _DIRECT * direct_pixels * c * k * kernel**2
+    here, _ = _fastest(n, c, k, kernel, stride[0], size)
+    return here < 0.96 * _DIRECT * direct_pixels * c * k * kernel**2
+
+
+def _fastest(n: int, c: int, k: int, kernel: int, stride: int, size: Pair
+             ) -> tuple[float, type[Images] | type[Rows]]:  # fmt: skip
+    """The nanoseconds that a map takes, and what should become the lanes."""
+    r, channels = -(-kernel // stride), c * stride**2
+    m = _OUTPUTS[r]
+    tiles = -(-size[0] // m) * -(-size[1] // m)
+    times: list[tuple[float, type[Images] | type[Rows]]] = []
+    for lanes, images in ((Images, -(-n // LANES) * LANES), (Rows, n)):
+        window, output = _TRANSFORMS[lanes]
+        a_tile = channels * window + k * output + channels * k * _PRODUCT
+        times.append((images * tiles * a_tile, lanes))
+    best, lanes = min(times, key=lambda item: item[0])
+    return (m + r - 1) ** 2 * (best + channels * k * _WEIGHT), lanes
 
 
 class _Plan:
-    """Sizes of one convolution: the tiles, and the blocks of them that are in work at a time."""
+    """Sizes and matrices of one convolution, and its tiles."""
 
-    def __init__(self, n: int, c: int, k: int, kernel: int, stride: int, size: Pair) -> None:
-        self.stride, self.r = stride, -(-kernel // stride)
-        self.m = _OUTPUTS[self.r]
-        self.a_matrix, self.g, self.b = matrices(self.m, self.r)
-        self.at, self.bt = (np.ascontiguousarray(t.T) for t in (self.a_matrix, self.b))
-        self.points, self.k, self.channels = len(self.g) ** 2, k, c * stride * stride
-        self.tiles = -(-size[0] // self.m), -(-size[1] // self.m)
-        rows, width = n * self.tiles[0], self.tiles[1]
-        fitting = _BLOCK_BYTES // (4 * self.points * (self.channels + k))
-        step = max(1, min(rows, max(fitting, _FEWEST_TILES) // width))
-        self.blocks = [(row0, min(step, rows - row0)) for row0 in range(0, rows, step)]
-
-    def array(self, channels: int, rows: int) -> Array:
-        """[a*a, L/BLOCK, channels, BLOCK], not filled."""
-        blocks = -(-rows * self.tiles[1] // BLOCK)
-        return np.empty((self.points, blocks, channels, BLOCK), np.float32)
-
-    def chunks(self, points: Array) -> int:
-        return chunks_for(points.shape[0] * points.shape[1], 1)
-
-    def read(
-        self, x: Array, grad: Array, pad: Pair, row0: int, rows: int, v: Array, q: Array
+    def __init__(
+        self, n: int, c: int, k: int, kernel: int, stride: int, pad: Pair, size: Pair
     ) -> None:
-        units = x.shape[1] + q.shape[2]
-        run(_read, chunks_for(units, 4), x, grad, row0, rows, pad, self.m, self.stride, self.bt,
-            self.a_matrix, self.tiles, v, q)  # fmt: skip
+        r = -(-kernel // stride)
+        m = _OUTPUTS[r]
+        self.points, self.channels = (m + r - 1) ** 2, c * stride * stride
+        fitting = _BLOCK_BYTES // (4 * self.points * (self.channels + k))
+        tiles = -(-size[0] // m), -(-size[1] // m)
+        _, lanes = _fastest(n, c, k, kernel, stride, size)
+        self.tiling: Images | Rows = lanes(n, tiles, m, r, stride, pad, max(fitting, _FEWEST_TILES))
+
+    def array(self, channels: int, block: tuple[int, ...]) -> Array:
+        """[a*a, L/BLOCK, channels, BLOCK], not filled."""
+        blocks = -(-self.tiling.columns(block) // BLOCK)
+        size = blocks * channels * BLOCK
+        memory = np.empty((self.points, size + _APART), np.float32)
+        shape = self.points, blocks, channels, BLOCK
+        row = BLOCK * memory.itemsize
+        strides = memory.strides[0], channels * row, row, memory.itemsize
+        return np.ndarray(shape, np.float32, memory, strides=strides)
 
 
 def _nothing() -> Array:
     return np.empty((0, 0, 0, 0), np.float32)
 
 
+def _chunks(points: Array) -> int:
+    return chunks_for(points.shape[0] * points.shape[1], 2)
+
+
 def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, size: Pair
            ) -> Array:  # fmt: skip
     """x [N,C,H,W], weight [K,C,KH,KW] -> [N,K,*size]."""
     (n, c), k = x.shape[:2], weight.shape[0]
-    plan = _Plan(n, c, k, weight.shape[2], stride, size)
-    u = to_points(weight, plan.g, stride)
+    plan = _Plan(n, c, k, weight.shape[2], stride, pad, size)
+    u = to_points(weight, stride)
     out, x = np.empty((n, k, *size), x.dtype), np.ascontiguousarray(x)
     bias = np.zeros(k, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    for row0, rows in plan.blocks:
-        v, products = plan.array(plan.channels, rows), plan.array(k, rows)
-        plan.read(x, _nothing(), pad, row0, rows, v, plan.array(0, rows))
-        run(multiply, plan.chunks(v), u, plan.channels, 1, plan.channels, v, products)
-        run(_write_outputs, chunks_for(k, 4), products, row0, rows, plan.m, plan.at, plan.tiles,
-            bias, out)  # fmt: skip
+    for block in plan.tiling.blocks:
+        v, products = plan.array(plan.channels, block), plan.array(k, block)
+        plan.tiling.read(x, _nothing(), block, v, plan.array(0, block))
+        run(multiply, _chunks(v), u, u.shape[2], 1, plan.channels, v, products)
+        plan.tiling.write_outputs(products, block, bias, out)
     return out
 
 
@@ -474,29 +136,28 @@ def conv2d_input_grad(
 ) -> Array:
     """grad [N,K,OH,OW], weight [K,C,KH,KW] -> [N,C,*input_hw]."""
     (n, k, *size), c = grad.shape, weight.shape[1]
-    plan = _Plan(n, c, k, weight.shape[2], stride, (size[0], size[1]))
-    u = to_points(weight, plan.g, stride)
+    plan = _Plan(n, c, k, weight.shape[2], stride, pad, (size[0], size[1]))
+    u = to_points(weight, stride)
     out, grad = np.empty((n, c, *input_hw), grad.dtype), np.ascontiguousarray(grad)
     bias = np.zeros(c, grad.dtype) if bias is None else np.ascontiguousarray(bias)
-    for row0, rows in plan.blocks:
-        q, d = plan.array(k, rows), plan.array(plan.channels, rows)
-        plan.read(_nothing(), grad, pad, row0, rows, plan.array(0, rows), q)
-        run(multiply, plan.chunks(q), u, 1, plan.channels, k, q, d)
-        run(_write_windows, chunks_for(c, 4), d, row0, rows, pad, plan.m, stride, plan.b,
-            plan.tiles, bias, out)  # fmt: skip
+    for block in plan.tiling.blocks:
+        q, d = plan.array(k, block), plan.array(plan.channels, block)
+        plan.tiling.read(_nothing(), grad, block, plan.array(0, block), q)
+        run(multiply, _chunks(q), u, 1, u.shape[2], k, q, d)
+        plan.tiling.write_windows(d, block, bias, out)
     return out
 
 
 def conv2d_weight_grad(x: Array, grad: Array, stride: int, pad: Pair, kernel_hw: Pair) -> Array:
     """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,*kernel_hw]."""
     (n, k, *size), c = grad.shape, x.shape[1]
-    plan = _Plan(n, c, k, kernel_hw[0], stride, (size[0], size[1]))
+    plan = _Plan(n, c, k, kernel_hw[0], stride, pad, (size[0], size[1]))
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
-    padded = -(-plan.channels // BLOCK) * BLOCK
+    padded = -(-plan.channels // COLUMNS) * COLUMNS
     sums = np.zeros((plan.points, k, padded), x.dtype)
-    for row0, rows in plan.blocks:
-        v, q = plan.array(padded, rows), plan.array(k, rows)
+    for block in plan.tiling.blocks:
+        v, q = plan.array(padded, block), plan.array(k, block)
         v[:, :, plan.channels :] = 0
-        plan.read(x, grad, pad, row0, rows, v, q)
-        run(add_products, chunks_for(plan.points * len(sums[0, 0]) // BLOCK, 1), q, v, sums)
-    return from_points(sums, plan.g, stride, (k, c, *kernel_hw))
+        plan.tiling.read(x, grad, block, v, q)
+        run(add_products, chunks_for(plan.points * padded // COLUMNS, 1), q, v, sums)
+    return from_points(sums, stride, (k, c, *kernel_hw))

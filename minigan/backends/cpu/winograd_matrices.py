@@ -31,6 +31,8 @@ import numpy as np
 
 from minigan.backends.protocol import Array
 
+SIZES = (4, 2), (4, 3), (2, 5)  # (m, r) of the kinds of tiles in use, 5 or 6 points an axis
+
 # Small points of alternating sign and size keep the rounding error small.
 _POINTS = {
     5: (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2)),
@@ -71,6 +73,11 @@ def matrices(m: int, r: int) -> tuple[Array, Array, Array]:
     return tuple(
         np.array([[float(v) for v in row] for row in table], np.float32) for table in tables
     )  # type: ignore[return-value]
+
+
+def tables() -> list[tuple[Array, Array, Array]]:
+    """The matrices of all SIZES."""
+    return [matrices(m, r) for m, r in SIZES]
 
 
 def _times_root(polynomial: list[Fraction], root: Fraction) -> list[Fraction]:

@@ -1,20 +1,23 @@
 """The products of Winograd's convolutions: one matrix product for each of a*a points.
 
-Tiles lie in blocks of BLOCK, whole vectors side by side, so a register block of 4 rows times BLOCK
-tiles reads nothing but whole vectors and single numbers, and neither operand is copied first (as a
-BLAS must): about the peak of one core.
+Tiles lie in blocks of BLOCK, [a*a, L/BLOCK, channels, BLOCK], so that a register block reads whole
+vectors, each after the other, and neither operand is copied first. Points are some numbers further
+apart than their size, because a cache has few places for what lies a power of two apart, and a
+transform writes all points at once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from minigan.backends.cpu.lanes import LANES, add_product, load, store, zeros
+from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store
+from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
 from minigan.backends.cpu.threads import inlined, kernel
 from minigan.backends.cpu.turn import turn
 
 BLOCK = 2 * LANES  # tiles side by side in V, Q and the products
-_TURNED_BLOCKS = 4
+_TOGETHER = COLUMNS // BLOCK  # blocks in a register block: 2, or 1 where registers are few
+_TILES = 128  # transposed at a time, which then stay in the first-level cache
 
 
 @kernel
@@ -22,104 +25,101 @@ def multiply(chunk, chunks, a, row_step, inner_step, inner, b, out):
     """out[f] = A[f] b[f]: b [points, L/BLOCK, inner, BLOCK], out the same with the rows of A.
 
     Element (i, r) of A[f] is a[f] flat at i * row_step + r * inner_step, so that a matrix and
-    its transpose are read where they lie. A register block is 4 rows times BLOCK tiles.
+    its transpose are read where they lie.
     """
     points, blocks, rows = out.shape[:3]
-    a_flat, b_flat, out_flat = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    size, step, upper, whole = a[0].size, np.uintp(inner_step), np.uintp(LANES), np.uintp(BLOCK)
-    units = points * blocks
+    b_point, out_point = b.strides[0] // b.itemsize, out.strides[0] // out.itemsize
+    step, row, next_block = np.uintp(inner_step), np.uintp(BLOCK), np.uintp(rows * BLOCK)
+    panels = (blocks + _TOGETHER - 1) // _TOGETHER
+    units = points * panels
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
-        first = unit // blocks * size
+        f, block = unit // panels, unit % panels * _TOGETHER
+        at = np.uintp(f * b_point + block * inner * BLOCK)
+        # Where registers are many the second vector is the next block's, if there is one.
+        alone = _TOGETHER == 2 and block + 1 == blocks
+        upper = np.uintp(WIDE if _TOGETHER == 1 else 0 if alone else inner * BLOCK)
         for i in range(0, rows, 4):
-            # Beyond the last row the last one is computed again, and stored where it was.
-            p0, p1 = (
-                np.uintp(first + i * row_step),
-                np.uintp(first + min(i + 1, rows - 1) * row_step),
+            # Beyond the last row the last one is computed again, and not stored.
+            last, origin = rows - 1, f * a[0].size
+            p0 = np.uintp(origin + i * row_step)
+            p1 = np.uintp(origin + min(i + 1, last) * row_step)
+            p2 = np.uintp(origin + min(i + 2, last) * row_step)
+            p3 = np.uintp(origin + min(i + 3, last) * row_step)
+            x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
+                no_terms(), a, p0, p1, p2, p3, step, b, at, upper, row, inner
             )
-            p2 = np.uintp(first + min(i + 2, rows - 1) * row_step)
-            p3 = np.uintp(first + min(i + 3, rows - 1) * row_step)
-            x0 = x1 = x2 = x3 = y0 = y1 = y2 = y3 = zeros()
-            at = np.uintp(unit * inner * BLOCK)
-            for r in range(np.uintp(inner)):
-                x, y = load(b_flat, at), load(b_flat, at + upper)
-                at += whole
-                s = r * step
-                n = a_flat[p0 + s]
-                x0, y0 = add_product(x0, n, x), add_product(y0, n, y)
-                n = a_flat[p1 + s]
-                x1, y1 = add_product(x1, n, x), add_product(y1, n, y)
-                n = a_flat[p2 + s]
-                x2, y2 = add_product(x2, n, x), add_product(y2, n, y)
-                n = a_flat[p3 + s]
-                x3, y3 = add_product(x3, n, x), add_product(y3, n, y)
-            to = unit * rows * BLOCK
-            _store_row(out_flat, to, i, rows, x0, y0)
-            _store_row(out_flat, to, i + 1, rows, x1, y1)
-            _store_row(out_flat, to, i + 2, rows, x2, y2)
-            _store_row(out_flat, to, i + 3, rows, x3, y3)
+            to = np.uintp(f * out_point + (block * rows + i) * BLOCK)
+            _put(out, to, next_block, alone, x0, y0)
+            if i + 1 < rows:
+                _put(out, to + row, next_block, alone, x1, y1)
+            if i + 2 < rows:
+                _put(out, to + row + row, next_block, alone, x2, y2)
+            if i + 3 < rows:
+                _put(out, to + row + row + row, next_block, alone, x3, y3)
 
 
 @inlined
-def _store_row(out, to, row, rows, x, y):
-    at = np.uintp(to + min(row, rows - 1) * BLOCK)
+def _put(out, at, next_block, alone, x, y):
     store(out, at, x)
-    store(out, at + np.uintp(LANES), y)
+    if not alone:
+        store(out, at + (np.uintp(WIDE) if _TOGETHER == 1 else next_block), y)
 
 
 @kernel
 def add_products(chunk, chunks, q, v, sums):
-    """sums[f] += Q[f] V[f]^T, sums [points, K, C' in whole blocks]; V has whole blocks too."""
+    """sums[f] += Q[f] V[f]^T, sums [points, K, C' in whole register blocks], like V's channels."""
     points, blocks, rows = q.shape[:3]
-    columns = v.shape[2] // BLOCK
-    q_flat, v_flat, out = q.reshape(-1), v.reshape(-1), sums.reshape(-1)
-    # Few tiles at a time, so that they stay in the first-level cache: [tiles, BLOCK channels].
-    turned = np.empty(_TURNED_BLOCKS * BLOCK * BLOCK, np.float32)
-    upper, whole = np.uintp(LANES), np.uintp(BLOCK)
-    pieces = (blocks + _TURNED_BLOCKS - 1) // _TURNED_BLOCKS
-    units = points * columns
+    channels = v.shape[2]
+    q_point, v_point = q.strides[0] // q.itemsize, v.strides[0] // v.itemsize
+    turned = np.empty(_TILES * COLUMNS, np.float32)  # [tiles, channels]
+    whole, row, together = np.uintp(COLUMNS), np.uintp(BLOCK), _TILES // BLOCK
+    panels, pieces = channels // COLUMNS, (blocks + together - 1) // together
+    units = points * panels
     for unit in range(chunk * units // chunks * pieces, (chunk + 1) * units // chunks * pieces):
-        f, c = unit // pieces // columns, unit // pieces % columns * BLOCK
-        block0 = unit % pieces * _TURNED_BLOCKS
-        block1 = min(blocks, block0 + _TURNED_BLOCKS)
+        f, c = unit // pieces // panels, unit // pieces % panels * COLUMNS
+        block0 = unit % pieces * together
+        block1 = min(blocks, block0 + together)
         for block in range(block0, block1):
-            for part in range(0, BLOCK, 8):
-                start = ((f * blocks + block) * v.shape[2] + c + part) * BLOCK
+            for part in range(0, COLUMNS, 8):
+                start = f * v_point + (block * channels + c + part) * BLOCK
                 for half in range(0, BLOCK, LANES):
-                    to = ((block - block0) * BLOCK + half) * BLOCK + part
-                    turn(v_flat, np.uintp(start + half), whole, turned, to, whole)
+                    to = ((block - block0) * BLOCK + half) * COLUMNS + part
+                    turn(v, np.uintp(start + half), row, turned, to, whole)
         for i in range(0, rows, 4):
-            x0 = x1 = x2 = x3 = y0 = y1 = y2 = y3 = zeros()
-            at = np.uintp(0)
+            sum4, at = no_terms(), np.uintp(0)
             for block in range(block0, block1):
-                p0 = np.uintp(((f * blocks + block) * rows + i) * BLOCK)
-                p1 = p0 + np.uintp(BLOCK * min(1, rows - 1 - i))
-                p2 = p0 + np.uintp(BLOCK * min(2, rows - 1 - i))
-                p3 = p0 + np.uintp(BLOCK * min(3, rows - 1 - i))
-                for t in range(whole):
-                    x, y = load(turned, at), load(turned, at + upper)
-                    at += whole
-                    n = q_flat[p0 + t]
-                    x0, y0 = add_product(x0, n, x), add_product(y0, n, y)
-                    n = q_flat[p1 + t]
-                    x1, y1 = add_product(x1, n, x), add_product(y1, n, y)
-                    n = q_flat[p2 + t]
-                    x2, y2 = add_product(x2, n, x), add_product(y2, n, y)
-                    n = q_flat[p3 + t]
-                    x3, y3 = add_product(x3, n, x), add_product(y3, n, y)
-            one = np.float32(1)
-            to, row = np.uintp((f * rows + i) * v.shape[2] + c), np.uintp(v.shape[2])
-            live = rows - i
-            store(out, to, add_product(load(out, to), one, x0))
-            store(out, to + upper, add_product(load(out, to + upper), one, y0))
-            if live > 1:
-                to += row
-                store(out, to, add_product(load(out, to), one, x1))
-                store(out, to + upper, add_product(load(out, to + upper), one, y1))
-            if live > 2:
-                to += row
-                store(out, to, add_product(load(out, to), one, x2))
-                store(out, to + upper, add_product(load(out, to + upper), one, y2))
-            if live > 3:
-                to += row
-                store(out, to, add_product(load(out, to), one, x3))
-                store(out, to + upper, add_product(load(out, to + upper), one, y3))
+                p0 = np.uintp(f * q_point + (block * rows + i) * BLOCK)
+                p1 = p0 + row * np.uintp(min(1, rows - 1 - i))
+                p2 = p0 + row * np.uintp(min(2, rows - 1 - i))
+                p3 = p0 + row * np.uintp(min(3, rows - 1 - i))
+                sum4 = add_terms(
+                    sum4,
+                    q,
+                    p0,
+                    p1,
+                    p2,
+                    p3,
+                    np.uintp(1),
+                    turned,
+                    at,
+                    np.uintp(WIDE),
+                    whole,
+                    BLOCK,
+                )
+                at += np.uintp(BLOCK * COLUMNS)
+            x0, y0, x1, y1, x2, y2, x3, y3 = sum4
+            to, below = np.uintp((f * rows + i) * channels + c), np.uintp(channels)
+            _add(sums, to, x0, y0)
+            if i + 1 < rows:
+                _add(sums, to + below, x1, y1)
+            if i + 2 < rows:
+                _add(sums, to + below + below, x2, y2)
+            if i + 3 < rows:
+                _add(sums, to + below + below + below, x3, y3)
+
+
+@inlined
+def _add(out, at, x, y):
+    after = at + np.uintp(WIDE)
+    store(out, at, add(load_wide(out, at), x))
+    store(out, after, add(load_wide(out, after), y))

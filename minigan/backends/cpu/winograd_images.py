@@ -1,0 +1,284 @@
+"""Winograd's transforms with an image in each lane, for batches: see `winograd.py`.
+
+LANES images lie side by side, pixel by pixel, in a plane [rows, columns, LANES] with zeros around
+them. A transform of a tile is then sums of whole vectors, wherever the tile lies and whatever the
+stride, and the only shuffling is that of the images into the plane and back.
+
+Tiles are in the order (group of LANES images, row of tiles, column of tiles, image). Windows of
+inputs and tiles of outputs differ in size, stride and matrix alone, so one function reads both, and
+its transpose writes both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigan.backends.cpu.lanes import LANES, add, load, spread, store
+from minigan.backends.cpu.register_block import COLUMNS
+from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
+from minigan.backends.cpu.turn import turn
+from minigan.backends.cpu.winograd_matrices import SIZES, tables
+from minigan.backends.cpu.winograd_mix import mixer
+from minigan.backends.cpu.winograd_products import BLOCK
+from minigan.backends.protocol import Array, Pair
+
+_Block = tuple[int, ...]  # groups from, to; rows of tiles from, to
+
+
+@helper
+def _lift(source, channel, group, y0, y1, dense):
+    """dense [pixels of rows y0 .. y1, LANES] of a group's images; 0 beyond the last image."""
+    n, channels, height, width = source.shape
+    flat, image, size = source.reshape(-1), channels * height * width, (y1 - y0) * width
+    start = (group * LANES * channels + channel) * height * width + y0 * width
+    live, whole = n - group * LANES, size // LANES * LANES
+    for first in range(0, LANES, 8):
+        turned = whole if first + 8 <= live else 0
+        for p in range(0, turned, LANES):
+            at, step = np.uintp(start + first * image + p), np.uintp(image)
+            turn(flat, at, step, dense, p * LANES + first, np.uintp(LANES))
+        for lane in range(first, first + 8):
+            for p in range(turned, size):
+                dense[p * LANES + lane] = (
+                    flat[start + lane * image + p] if lane < live else np.float32(0)
+                )
+
+
+@helper
+def _land(dense, target, channel, group, y0, y1, square):
+    """The reverse. `square`, [LANES, LANES], gathers what a whole vector of an image needs."""
+    n, channels, height, width = target.shape
+    flat, image, size = target.reshape(-1), channels * height * width, (y1 - y0) * width
+    start = (group * LANES * channels + channel) * height * width + y0 * width
+    live = min(LANES, n - group * LANES)
+    turned = size // LANES * LANES if live == LANES else 0
+    lanes = np.uintp(LANES)
+    for p in range(0, turned, LANES):
+        for part in range(0, LANES, 8):
+            turn(dense, np.uintp((p + part) * LANES), lanes, square, part, lanes)
+        at, to = np.uintp(0), np.uintp(start + p)
+        for _ in range(LANES):
+            store(flat, to, load(square, at))
+            at, to = at + lanes, to + np.uintp(image)
+    for lane in range(live):
+        for p in range(turned, size):
+            flat[start + lane * image + p] = dense[p * LANES + lane]
+
+
+_A, _B = [a for a, _, _ in tables()], [b for _, _, b in tables()]
+_windows_in, _outputs_in = mixer([b.T for b in _B]), mixer(_A)
+_windows_out, _windows_added, _outputs_out = mixer(_B), mixer(_B, True), mixer([a.T for a in _A])
+
+
+@inlined
+def _copy(source, start, target, to, vectors):
+    lanes = np.uintp(LANES)
+    for _ in range(vectors):
+        store(target, to, load(source, start))
+        start, to = start + lanes, to + lanes
+
+
+@inlined
+def _add(source, start, target, to, vectors):
+    lanes = np.uintp(LANES)
+    for _ in range(vectors):
+        store(target, to, add(load(target, to), load(source, start)))
+        start, to = start + lanes, to + lanes
+
+
+@inlined
+def _fill(target, to, vectors, number):
+    lanes, vector = np.uintp(LANES), spread(number)
+    for _ in range(vectors):
+        store(target, to, vector)
+        to += lanes
+
+
+@helper
+def _position(unit, channels, channel):
+    """Where point 0 of a unit, LANES tiles, of a channel lies in an array of points, flat."""
+    block, lane = unit * LANES // BLOCK, unit * LANES % BLOCK
+    return (block * channels + channel) * BLOCK + lane
+
+
+@helper
+def _plane(m, window, stride, down, across):
+    """Rows and columns that so many tiles cover."""
+    over = window - m
+    return stride * (m * down + over), stride * (m * across + over)
+
+
+@helper
+def _workspace(size, rows, columns):
+    """A dense array of pixels, a plane with zeros around them, and a tile between two mixes."""
+    pixels = min(size[0], rows) * size[1]
+    return (
+        np.empty(pixels * LANES, np.float32),
+        np.zeros(rows * columns * LANES, np.float32),
+        np.empty(36 * LANES, np.float32),
+    )
+
+
+@helper
+def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, work, points, at):
+    """points[f, :, at + phase] = B^T d B of the windows d of a channel, or A d A^T of its outputs,
+    which have the size m of a tile."""
+    dense, plane, scratch = work
+    height, width = source.shape[2:]
+    g0, g1, t0, t1 = block
+    rows, columns = _plane(m, window, stride, t1 - t0, across)
+    top, point = stride * m * t0 - pad[0], points.strides[0] // points.itemsize
+    y0 = min(height, max(0, top))
+    y1, inside = max(y0, min(height, top + rows)), max(0, min(width, columns - pad[1]))
+    step, hop, wide = stride * columns * LANES, stride * LANES, window * LANES
+    unit = 0
+    for group in range(g0, g1):
+        _lift(source, channel, group, y0, y1, dense)
+        for row in range(rows):
+            to = np.uintp((row * columns + pad[1]) * LANES)
+            if y0 <= top + row < y1:
+                _copy(dense, np.uintp((top + row - y0) * width * LANES), plane, to, inside)
+            else:
+                _fill(plane, to, inside, np.float32(0))
+        for ty in range(t1 - t0):
+            for tx in range(across):
+                for phase in range(stride * stride):
+                    y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
+                    start, to = (
+                        (y * columns + x) * LANES,
+                        _position(unit, points.shape[2], at + phase),
+                    )
+                    if window == m:
+                        _outputs_in(kind, plane, start, step, hop, scratch, 0, wide, LANES, window)
+                        _outputs_in(kind, scratch, 0, LANES, wide, points, to, point, a * point, a)
+                    else:
+                        _windows_in(kind, plane, start, step, hop, scratch, 0, wide, LANES, window)
+                        _windows_in(kind, scratch, 0, LANES, wide, points, to, point, a * point, a)
+                unit += 1
+
+
+@helper
+def _from_points(
+    points, at, block, down, across, kind, a, m, window, stride, pad, bias, work, out, channel
+):
+    """A channel's outputs A^T P A of the tiles, or its windows B P B^T, which overlap; + bias."""
+    dense, plane, scratch = work
+    height, width = out.shape[2:]
+    g0, g1, t0, t1 = block
+    rows, columns = _plane(m, window, stride, t1 - t0, across)
+    top, point = stride * m * t0 - pad[0], points.strides[0] // points.itemsize
+    y0 = min(height, max(0, top))
+    y1, inside = max(y0, min(height, top + rows)), max(0, min(width, columns - pad[1]))
+    # Rows that the tiles above have reached, too; and those below the last tile.
+    shared = max(y0, min(y1, top + stride * (window - m))) if t0 > 0 else y0
+    end = height if t1 == down else y1
+    step, hop, wide = stride * columns * LANES, stride * LANES, window * LANES
+    unit = 0
+    for group in range(g0, g1):
+        _fill(plane, np.uintp(0), rows * columns, np.float32(0))
+        for ty in range(t1 - t0):
+            for tx in range(across):
+                for phase in range(stride * stride):
+                    y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
+                    start = _position(unit, points.shape[2], at + phase)
+                    to = (y * columns + x) * LANES
+                    if window == m:
+                        _outputs_out(
+                            kind, points, start, point, a * point, scratch, 0, LANES, wide, a
+                        )
+                        _outputs_out(kind, scratch, 0, wide, LANES, plane, to, step, hop, window)
+                    else:
+                        _windows_out(
+                            kind, points, start, point, a * point, scratch, 0, LANES, wide, a
+                        )
+                        _windows_added(kind, scratch, 0, wide, LANES, plane, to, step, hop, window)
+                unit += 1
+        if shared > y0:
+            _lift(out, channel, group, y0, shared, dense)
+        _fill(dense, np.uintp((shared - y0) * width * LANES), (end - shared) * width, bias)
+        for y in range(y0, y1):
+            start, to = ((y - top) * columns + pad[1]) * LANES, (y - y0) * width * LANES
+            _add(plane, np.uintp(start), dense, np.uintp(to), inside)
+        _land(dense, out, channel, group, y0, end, scratch)
+
+
+@kernel
+def _read(chunk, chunks, x, grad, block, across, kind, a, pad, m, stride, v, q):
+    """V of all channels of x and Q of all of grad for a block of tiles; either may be empty."""
+    inputs, down = x.shape[1], block[3] - block[2]
+    windows = _workspace(x.shape[2:], *_plane(m, a, stride, down, across))
+    outputs = _workspace(grad.shape[2:], *_plane(m, m, 1, down, across))
+    units = inputs + q.shape[2]
+    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+        k = unit - inputs
+        if k < 0:
+            at = unit * stride * stride
+            _to_points(x, unit, block, across, kind, a, m, a, stride, pad, windows, v, at)
+        elif k < grad.shape[1]:
+            _to_points(grad, k, block, across, kind, a, m, m, 1, (0, 0), outputs, q, k)
+
+
+@kernel
+def _write(chunk, chunks, points, block, down, across, kind, a, m, window, stride, pad, bias, out):
+    """All channels of a block's outputs (stride 1, no padding) or windows."""
+    channels, last = out.shape[1], block[3] == down
+    rows, columns = _plane(m, window, stride, block[3] - block[2], across)
+    dense, _, scratch = _workspace(out.shape[2:], out.shape[2] if last else rows, 0)
+    work = dense, np.empty(rows * columns * LANES, np.float32), scratch
+    for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
+        at = c * stride * stride
+        _from_points(
+            points, at, block, down, across, kind, a, m, window, stride, pad, bias[c], work, out, c
+        )
+
+
+def _fullest(groups: int, columns: int, most: int) -> int:
+    """How many groups to a block, so that register blocks of their columns have few left over."""
+
+    def register_blocks(step: int) -> int:
+        last = groups % step * columns
+        return groups // step * -(-step * columns // COLUMNS) + -(-last // COLUMNS)
+
+    steps = range(1, max(1, min(groups, most // columns)) + 1)
+    return min(steps, key=lambda step: (register_blocks(step), -step))
+
+
+class Images:
+    """The tiles of n images, and the blocks of them that are in work at a time."""
+
+    def __init__(
+        self, n: int, tiles: Pair, m: int, r: int, stride: int, pad: Pair, most: int
+    ) -> None:
+        self._tiles, self._m, self._stride, self._pad = tiles, m, stride, pad
+        self._a, self._kind = m + r - 1, SIZES.index((m, r))
+        groups, (down, across) = -(-n // LANES), tiles
+        step = _fullest(groups, down * across * LANES, most)
+        length = min(down, max(1, most // (across * LANES)))
+        self.blocks: list[_Block] = [
+            (g, min(groups, g + step), t, min(down, t + length))
+            for g in range(0, groups, step)
+            for t in range(0, down, length)
+        ]
+
+    def columns(self, block: _Block) -> int:
+        """How many tiles, those of lanes without an image among them."""
+        g0, g1, t0, t1 = block
+        return (g1 - g0) * (t1 - t0) * self._tiles[1] * LANES
+
+    def read(self, x: Array, grad: Array, block: _Block, v: Array, q: Array) -> None:
+        """V of all channels of x and Q of all of grad; either may be empty."""
+        units = x.shape[1] + q.shape[2]
+        if self.columns(block) % BLOCK:
+            v[:, -1, :, LANES:] = q[:, -1, :, LANES:] = 0
+        run(_read, chunks_for(units, 4), x, grad, block, self._tiles[1], self._kind, self._a,
+            self._pad, self._m, self._stride, v, q)  # fmt: skip
+
+    def write_outputs(self, products: Array, block: _Block, bias: Array, out: Array) -> None:
+        """A^T M A + bias of all channels."""
+        run(_write, chunks_for(out.shape[1], 4), products, block, *self._tiles, self._kind, self._a,
+            self._m, self._m, 1, (0, 0), bias, out)  # fmt: skip
+
+    def write_windows(self, d: Array, block: _Block, bias: Array, out: Array) -> None:
+        """B D B^T + bias of all channels, added up where windows overlap."""
+        run(_write, chunks_for(out.shape[1], 4), d, block, *self._tiles, self._kind, self._a,
+            self._m, self._a, self._stride, self._pad, bias, out)  # fmt: skip
