@@ -210,12 +210,17 @@ def _read(chunk, chunks, x, grad, block, across, kind, a, pad, m, stride, v, q):
     outputs = _workspace(grad.shape[2:], *_plane(m, m, 1, down, across))
     units = inputs + q.shape[2]
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
-        k = unit - inputs
-        if k < 0:
-            at = unit * stride * stride
-            _to_points(x, unit, block, across, kind, a, m, a, stride, pad, windows, v, at)
-        elif k < grad.shape[1]:
-            _to_points(grad, k, block, across, kind, a, m, m, 1, (0, 0), outputs, q, k)
+        # One call for both, because it compiles for seconds.
+        if unit < inputs:
+            source, channel, window, step, border, work = x, unit, a, stride, pad, windows
+            points, at = v, unit * stride * stride
+        else:
+            source, channel, window, step, border, work = grad, unit - inputs, m, 1, (0, 0), outputs
+            points, at = q, unit - inputs
+        if channel < source.shape[1]:
+            _to_points(
+                source, channel, block, across, kind, a, m, window, step, border, work, points, at
+            )
 
 
 @kernel
