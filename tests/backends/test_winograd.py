@@ -26,6 +26,7 @@ GEOMETRIES = [
     (0, 2, 8, 8, 3, 3, 1, (1, 1)),
     (21, 3, 10, 9, 4, 4, 2, (1, 1)),  # a vector of images and a part of one
     (50, 2, 7, 7, 3, 5, 2, (2, 2)),
+    (17, 3, 11, 11, 4, 4, 2, (0, 0)),  # a row and a column that no window reaches
     (3, 2, 5, 5, 3, 3, 1, (6, 7)),  # tiles of nothing but padding
 ]
 
