@@ -8,6 +8,8 @@ to stand for a digit:
     L_C = E ln P(class y | x) + E ln P(class y | G(z, y))   class
     D maximises L_S + L_C, G maximises L_C - L_S (in its non-saturating form)
 
+Here D learns the classes from real images alone, unless `--fake_class_weight` says otherwise.
+
 The networks are those of the common MNIST implementation, with its two well-known mistakes put
 right: the class loss is taken on logits (a softmax before the cross-entropy keeps the loss above
 1.461 and squashes its gradient), and BatchNorm has eps 1e-5 (0.8, given in the place of momentum,
@@ -30,6 +32,7 @@ from minigan.models.config import (
     WithClasses,
     WithLatent,
     fits_upsample_trunk,
+    not_negative,
     positive,
     share,
 )
@@ -41,18 +44,31 @@ from minigan.tensor import Tensor
 
 @dataclass(frozen=True)
 class Config(WithAdversary, WithClasses, WithAdam, WithLatent):
-    """Defaults of the reference implementation for MNIST at 32x32."""
+    """The reference implementation's networks for MNIST at 32x32, trained in another way.
 
+    Its own way is --lr 2e-4 --dropout 0.25 --fake_class_weight 1 --ema 0. After three epochs D then
+    names 96.5% of the test digits and 89% of the samples show what was asked for; with the defaults
+    here it is 98% (D's average) and 95%. Weight 0 counts most: a class loss of generated images
+    pays D for reading them whatever they show, and G for any sign that D can read.
+    """
+
+    lr: float = 0.001
+    """Learning rate."""
+    ema: float = 0.999
+    """Decay of an average of both networks' weights, used for samples; 0 for none."""
     bn_eps: float = 1e-5
     """Epsilon of the networks' BatchNorm."""
-    dropout: float = 0.25
+    dropout: float = 0.1
     """Share of channels that the discriminator drops."""
+    fake_class_weight: float = 0.0
+    """Weight of the class loss of generated images in D's loss; 1 is the paper's L_C."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         fits_upsample_trunk(self)
         positive(self, "bn_eps")
         share(self, "dropout")
+        not_negative(self, "fake_class_weight")
 
 
 class Generator(nn.Module):
@@ -118,6 +134,7 @@ class ACGAN(base.Model):
     name = "acgan"
     description = "Auxiliary classifier GAN: generates the class it is asked for."
     needs_labels = True
+    averaged = "generator", "discriminator"
     Config = Config
 
     def build(self) -> None:
@@ -147,7 +164,8 @@ class ACGAN(base.Model):
         fake_validity, fake_classes = self.discriminator(fakes.detach())
         real_class_loss = F.cross_entropy(real_classes, labels)
         d_real = 0.5 * (self.loss.real(real_validity) + real_class_loss)
-        d_fake = 0.5 * (self.loss.fake(fake_validity) + F.cross_entropy(fake_classes, asked))
+        fake_class_loss = self.config.fake_class_weight * F.cross_entropy(fake_classes, asked)
+        d_fake = 0.5 * (self.loss.fake(fake_validity) + fake_class_loss)
         d_loss = 0.5 * (d_real + d_fake)
         if self.config.penalty != "none":
             held_down = penalty(

@@ -90,6 +90,7 @@ class Model:
             for name in self.averaged:
                 average = copy.deepcopy(self.networks[name])
                 self.networks[f"{name}_ema"] = average.requires_grad_(False).eval()
+        self._averagings = creation.zeros((), device=self.device)  # counted where a graph can
 
     # --- what a variant defines -----------------------------------------------------------------
     def build(self) -> None:
@@ -222,20 +223,23 @@ class Model:
             self._random = random.get_state()
             random.set_state(outer)
 
+    @no_grad()
     def _update_averages(self) -> None:
-        decay = self.config.ema
+        # The first steps count less, or the initial weights would be seen in a short training.
+        self._averagings.add_(1.0)
+        decay = (self._averagings / (self._averagings + 9.0)).clamp(max=self.config.ema)
+        new = 1.0 - decay
         for name in self.averaged:
             live, average = self.networks[name], self.networks[f"{name}_ema"]
-            with no_grad():
-                for mean, p in zip(average.parameters(), live.parameters(), strict=True):
-                    mean.mul_(decay).add_(p.detach() * (1.0 - decay))
-                # Running statistics belong to the weights that made them, so they are averaged
-                # too: those of the live network would not normalise the averaged one.
-                for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
-                    if buffer.is_floating_point():
-                        kept.mul_(decay).add_(buffer * (1.0 - decay))
-                    else:
-                        kept.copy_(buffer)
+            for mean, p in zip(average.parameters(), live.parameters(), strict=True):
+                mean.mul_(decay).add_(p.detach() * new)
+            # Running statistics belong to the weights that made them, so they are averaged
+            # too: those of the live network would not normalise the averaged one.
+            for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
+                if buffer.is_floating_point():
+                    kept.mul_(decay).add_(buffer * new)
+                else:
+                    kept.copy_(buffer)
 
     # --- sampling -------------------------------------------------------------------------------
     def sample(
@@ -317,6 +321,8 @@ class Model:
             self._captured.forget()  # the optimisers' moments lie elsewhere now
         self._random = {key: int(value) for key, value in state["random"].items()}
         self.iteration = int(state["iteration"])
+        with no_grad():
+            self._averagings.copy_(float(self.iteration))
 
 
 def _host(tree: Any) -> Any:

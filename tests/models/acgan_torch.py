@@ -61,7 +61,7 @@ class TorchACGAN:
     """The networks and optimisers of a minigan ACGAN, with its weights."""
 
     def __init__(self, torch, gan):
-        self.torch = torch
+        self.torch, self.weight = torch, gan.config.fake_class_weight
         generator, discriminator = networks(torch, gan.config)
         self.networks = {"generator": generator, "discriminator": discriminator}
         load_weights(torch, self.networks, gan)
@@ -94,7 +94,7 @@ class TorchACGAN:
         class_loss = F.cross_entropy(classes, labels)
         d_real = 0.5 * (bce(validity, real) + class_loss)
         validity, classes = discriminator(fakes.detach())
-        d_fake = 0.5 * (bce(validity, fake) + F.cross_entropy(classes, asked))
+        d_fake = 0.5 * (bce(validity, fake) + self.weight * F.cross_entropy(classes, asked))
         d_loss = 0.5 * (d_real + d_fake)
         d_loss.backward()
         self.optimizers["discriminator"].step()
