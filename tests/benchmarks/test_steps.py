@@ -8,6 +8,7 @@ from minigan import models
 from minigan.errors import ConfigError
 
 SMALL = {
+    "acgan": {"ema": 0.0},
     "cyclegan": {"img_size": 32, "ngf": 4, "ndf": 4, "n_blocks": 1},
     "ebgan": {"img_size": 16},
     "infogan": {"img_size": 28},

@@ -27,7 +27,7 @@ SMALL = {
     "lsgan": {},
     "wgan": {"img_size": 8, "n_critic": 2},
     "wgan_gp": {"n_critic": 2},
-    "acgan": {},
+    "acgan": {"ema": 0.0},
 }
 ADVERSARY = {name: "critic" if name.startswith("wgan") else "discriminator" for name in SMALL}
 
@@ -308,9 +308,10 @@ OTHER = {
     "img_size": (48, {}),
     "channels": (3, {}),
     "n_classes": (3, {}),
-    "ema": (0.5, {}),
+    "ema": (0.05, {}),
     "bn_eps": (0.8, {}),
     "dropout": (0.1, {}),
+    "fake_class_weight": (1.0, {}),
     "penalty": ("dragan", {}),
     "penalty_weight": (1.0, {"penalty": "wgan-gp"}),
     "gan_mode": ("hinge", {}),
@@ -318,7 +319,10 @@ OTHER = {
     "n_critic": (1, {}),
     "clip_value": (0.05, {}),
 }
-OTHER_OF_A_MODEL = {("dcgan", "dropout"): (0.1, {"img_size": 32, "trunk": "upsample"})}
+OTHER_OF_A_MODEL = {
+    ("acgan", "dropout"): (0.4, {}),
+    ("dcgan", "dropout"): (0.1, {"img_size": 32, "trunk": "upsample"}),
+}
 OF_THE_TRAINING = ("n_epochs", "batch_size", "sample_interval")
 
 
