@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
+from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array, Pair
 
 _SMALLEST = 1 << 14  # elements that are worth a thread
@@ -40,25 +40,41 @@ def _block_sum(chunk, chunks, x, scale_h, scale_w, out):
                 out[m, i, j] = total
 
 
+@helper
+def _taps_inside(start, dilation, size, taps):
+    """From which tap to which a window that begins at `start` lies inside the image."""
+    first = (dilation - 1 - start) // dilation if start < 0 else 0
+    return first, min(taps, (size - start + dilation - 1) // dilation)
+
+
 @kernel
 def _max_pool2d_indices(chunk, chunks, x, kernel_hw, stride, padding, dilation, out):
     """x [M,H,W] -> out int64 [M,OH,OW]."""
     images, height, width = x.shape
+    flat, down, right = x.reshape(-1), np.uintp(dilation[0] * width), np.uintp(dilation[1])
+    columns = np.empty((out.shape[2], 2), np.int64)  # where a window begins, and how many taps
+    for j in range(out.shape[2]):
+        z = j * stride[1] - padding[1]
+        first, end = _taps_inside(z, dilation[1], width, kernel_hw[1])
+        columns[j] = z + first * dilation[1], end - first
     for m in range(chunk * images // chunks, (chunk + 1) * images // chunks):
         for i in range(out.shape[1]):
+            y = i * stride[0] - padding[0]
+            first, end = _taps_inside(y, dilation[0], height, kernel_hw[0])
+            start = (m * height + y + first * dilation[0]) * width
             for j in range(out.shape[2]):
-                best, position = np.float32(0), -1
-                for a in range(kernel_hw[0]):
-                    y = i * stride[0] - padding[0] + a * dilation[0]
-                    for b in range(kernel_hw[1]):
-                        z = j * stride[1] - padding[1] + b * dilation[1]
-                        if 0 <= y < height and 0 <= z < width:
-                            value = x[m, y, z]
-                            # The first NaN beats every number, and no later NaN beats it.
-                            won = value > best or (value != value and best == best)
-                            if position < 0 or won:
-                                best, position = value, y * width + z
-                out[m, i, j] = position
+                row = np.uintp(start + columns[j, 0])
+                won, best = row, flat[row]
+                for _ in range(end - first):
+                    at = row
+                    for _ in range(columns[j, 1]):
+                        value = flat[at]
+                        # The first NaN beats every number, and no later NaN beats it.
+                        beats = (value > best) | ((value != value) & (best == best))
+                        best, won = (value, at) if beats else (best, won)
+                        at += right
+                    row += down
+                out[m, i, j] = np.int64(won) - m * height * width
 
 
 @kernel
