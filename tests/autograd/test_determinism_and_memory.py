@@ -42,8 +42,8 @@ print(digest.hexdigest())
 
 
 @cache
-def digest(hash_seed: str, threads: str) -> str:
-    env = {**os.environ, "PYTHONHASHSEED": hash_seed, "MINIGAN_NUM_THREADS": threads}
+def digest(hash_seed: str, threads: str, **more: str) -> str:
+    env = {**os.environ, "PYTHONHASHSEED": hash_seed, "MINIGAN_NUM_THREADS": threads, **more}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM], env=env, capture_output=True, text=True
     )
@@ -57,6 +57,12 @@ def test_two_processes_with_different_hash_seeds_give_the_same_bits():
 
 def test_thread_counts_give_the_same_bits():
     assert digest(hash_seed="1", threads="1") == digest(hash_seed="1", threads="2")
+
+
+def test_a_process_that_compiles_computes_what_one_does_that_loads(tmp_path):
+    """Both optimise the same code, and must run the same copy of it."""
+    compiled = digest("1", "1", NUMBA_CACHE_DIR=str(tmp_path))
+    assert compiled == digest("2", "1", NUMBA_CACHE_DIR=str(tmp_path)) == digest("1", "1")
 
 
 def steps(n: int, parameters: list[mg.Tensor]) -> None:

@@ -5,11 +5,12 @@ import pytest
 
 from minigan import backends, models
 from minigan.backends.cuda import precision
+from tests.cuda_on_cpu.small_models import REFERENCE_ACGAN
 
 
 def one_step(device):
     """Losses, and each network's gradients."""
-    gan = models.create("acgan", batch_size=4, seed=3, device=device)
+    gan = models.create("acgan", batch_size=4, seed=3, device=device, **REFERENCE_ACGAN)
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (4, 1, 32, 32)).astype(np.float32)
     result = gan.step((images, rng.integers(0, 10, 4)))

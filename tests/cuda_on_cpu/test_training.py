@@ -5,6 +5,7 @@ import pytest
 
 from minigan import backends, models
 from minigan.backends.cuda import precision
+from tests.cuda_on_cpu.small_models import REFERENCE_ACGAN
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def exact(monkeypatch):
 
 
 def two_steps(device):
-    gan = models.create("acgan", batch_size=8, seed=3, device=device)
+    gan = models.create("acgan", batch_size=8, seed=3, device=device, **REFERENCE_ACGAN)
     rng = np.random.default_rng(0)
     for _ in range(2):
         images = rng.uniform(-1, 1, (8, 1, 32, 32)).astype(np.float32)

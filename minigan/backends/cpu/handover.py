@@ -19,6 +19,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
@@ -172,6 +173,24 @@ def _run_chunk(typingctx, function, arguments, chunk, chunks):
     return types.int32(types.int64, types.int64, types.int64, types.int64), code
 
 
+def _copied_in(library: Any, compiled: Any) -> str:
+    """Put a compiled kernel, with all that it calls, into a library; under which name.
+
+    To link it would leave other definitions of the same names in the process: the ones that it was
+    compiled from, and those in other kernels that share a helper. All are optimised apart, so they
+    may round apart, and which of them runs would depend on what was compiled or loaded before.
+    """
+    module = llvmlite.binding.parse_assembly(compiled.library.get_llvm_str())
+    for function in module.functions:
+        if not function.is_declaration:
+            function.linkage = "internal"
+    kernel = module.get_function(compiled.fndesc.llvm_func_name)
+    name = f"{kernel.name}.{STAMP}"
+    kernel.name, kernel.linkage = name, "external"
+    library.add_llvm_module(module)
+    return name
+
+
 @_primitive
 def packed(typingctx, kernel, args):
     """(function, arguments), two addresses: the kernel behind one signature that any thread can
@@ -180,16 +199,18 @@ def packed(typingctx, kernel, args):
 
     def code(context, builder, signature, values):
         compiled = kernel.dispatcher.get_compile_result(call)
-        context.active_code_library.add_linking_library(compiled.library)
-        name = builder.module.get_unique_name(f"share.{compiled.fndesc.llvm_func_name}")
+        symbol = _copied_in(context.active_code_library, compiled)
+        name = builder.module.get_unique_name(f"share.{symbol}")
         function = ir.Function(builder.module, _SHARE, name)
         function.linkage = "internal"
         inside = ir.IRBuilder(function.append_basic_block())
         place, chunk, chunks = function.args
         kind = context.get_value_type(args)
         items = cgutils.unpack_tuple(inside, inside.load(inside.bitcast(place, kind.as_pointer())))
-        status, _ = context.call_internal_no_propagate(
-            inside, compiled.fndesc, call, [chunk, chunks, *items]
+        kind = context.call_conv.get_function_type(call.return_type, call.args)
+        own = cgutils.get_or_insert_function(builder.module, kind, symbol)
+        status, _ = context.call_conv.call_function(
+            inside, own, call.return_type, call.args, [chunk, chunks, *items]
         )
         inside.ret(status.code)
         memory = cgutils.alloca_once_value(builder, values[1])
