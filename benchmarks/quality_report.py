@@ -14,7 +14,8 @@ _INTRODUCTION = """# How well the variants learn
 Made by `python -m benchmarks.quality` from the files `benchmarks/results/quality-*.json`; change
 nothing here by hand. Every figure is measured on generated images in eval mode, by a classifier of
 digits that minigan trained itself (99.46% on the test set). "Real images" is what training digits
-reach in the place of generated ones. A +- is a bootstrap standard error.
+reach in the place of generated ones. A +- is a bootstrap standard error. Minutes are wall time, on
+machines that other work shared and sometimes stopped: how fast a step is says performance.md.
 """
 
 
