@@ -13,7 +13,8 @@ class StopRequest:
     """While the block runs, the first SIGINT or SIGTERM only sets `signal_number`.
 
     A second one acts as if this class were not there: Ctrl-C raises KeyboardInterrupt at once.
-    Outside the main thread, where Python takes no signals, it does nothing.
+    Outside the main thread, where Python takes no signals, it does nothing. A signal that whoever
+    started the process chose to ignore, as a shell does for a job in the background, stays ignored.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -27,7 +28,8 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+            heeded = [n for n in self._SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._note) for number in heeded}
         return self
 
     def __exit__(

@@ -38,12 +38,18 @@ while True:
 """
 
 
+def heed_interrupts():
+    """Also where the tests run in the background of a shell, which lets its jobs ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def python():
     """Start a Python process; what a failed test leaves running is killed."""
     started = []
 
     def python(*args, **kwargs):
+        kwargs.setdefault("preexec_fn", heed_interrupts)
         process = subprocess.Popen(
             [sys.executable, *map(str, args)],
             stdout=subprocess.PIPE,
@@ -168,6 +174,18 @@ def test_second_interrupt_stops_at_once(tmp_path, fake):
     process.send_signal(signal.SIGINT)
     status, _, err = finished(process)
     assert status == 130 and "stopped at once" in err and "Traceback" not in err
+
+
+def test_an_interrupt_that_a_shell_lets_its_background_jobs_ignore_is_ignored(tmp_path, fake):
+    def ignore():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    command = ["train", "fake", "--run_dir", tmp_path / "run", "--step_seconds", 0.2]
+    process = fake(*command, preexec_fn=ignore)
+    wait_for_first_step(process)
+    process.send_signal(signal.SIGINT)
+    status, _, err = finished(process)
+    assert status == 0 and "stopping" not in err
 
 
 def test_file_size_limit_is_one_line(tmp_path, fake):
