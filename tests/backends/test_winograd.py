@@ -40,11 +40,22 @@ def arrays(geometry):
     return x, weight, grad, rng.standard_normal(k), rng.standard_normal(c), window
 
 
-LANES = pytest.mark.parametrize("lanes", [winograd.Images, winograd.Rows])
+IMAGES, ROWS = winograd.Images, winograd.Rows
+# What becomes the lanes for the first half of the images, and for the others.
+LANES = pytest.mark.parametrize(
+    "lanes", [(IMAGES, IMAGES), (ROWS, ROWS), (IMAGES, ROWS)], ids=["images", "rows", "both"]
+)
 
 
 def put_in_lanes(monkeypatch, lanes):
-    monkeypatch.setattr(winograd, "_fastest", lambda *args: (0.0, lanes))
+    def fastest(n, *args):
+        if lanes[0] is lanes[1]:
+            return 0.0, [winograd._Part(0, n, lanes[0])]
+        half = -(-n // 2)
+        parts = [winograd._Part(0, half, lanes[0]), winograd._Part(half, n, lanes[1])]
+        return 0.0, [part for part in parts if part.first < part.last]
+
+    monkeypatch.setattr(winograd, "_fastest", fastest)
 
 
 @LANES
@@ -123,7 +134,7 @@ def chosen(n, c, k, kernel, stride, size, dilation=1):
 def test_which_layers_belong_here():
     assert chosen(1, 256, 256, 3, 1, 64)  # a residual block of CycleGAN
     assert chosen(64, 128, 256, 4, 2, 8)  # DCGAN
-    assert not chosen(50, 64, 128, 5, 2, 7)  # tiles that hang over the edge, lanes without images
+    assert not chosen(5, 64, 128, 5, 2, 7)  # tiles that hang over the edge, lanes without images
     assert not chosen(64, 1, 64, 4, 2, 32)
     assert not chosen(1, 256, 256, 3, 1, 2)
     assert not chosen(1, 256, 256, 7, 1, 64)
@@ -133,8 +144,13 @@ def test_which_layers_belong_here():
 
 
 def test_what_becomes_the_lanes():
-    assert winograd._fastest(64, 128, 256, 4, 2, (8, 8))[1] is winograd.Images
-    assert winograd._fastest(1, 256, 256, 3, 1, (64, 64))[1] is winograd.Rows
+    def parts(n, *sizes):
+        return [tuple(part) for part in winograd._fastest(n, *sizes)[1]]
+
+    assert parts(64, 128, 256, 4, 2, (8, 8)) == [(0, 64, IMAGES)]
+    assert parts(63, 128, 256, 4, 2, (8, 8)) == [(0, 63, IMAGES)]  # one lane without an image
+    assert parts(50, 128, 256, 4, 2, (8, 8)) == [(0, 48, IMAGES), (48, 50, ROWS)]
+    assert parts(1, 256, 256, 3, 1, (64, 64)) == [(0, 1, ROWS)]
 
 
 def test_minigan_exact_keeps_to_direct_convolutions():

@@ -24,6 +24,7 @@ in `winograd_weights.py`, the products in `winograd_products.py`.
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,18 +38,19 @@ from minigan.backends.cpu.winograd_rows import Rows
 from minigan.backends.cpu.winograd_weights import from_points, to_points
 from minigan.backends.protocol import Array, Pair
 
-_BLOCK_BYTES = 1 << 25  # of V and Q, or of one of them and the products
+_BLOCK_BYTES = 1 << 22  # of V and Q, or of one of them and the products
 _APART = 48  # numbers, three cache lines, between points
 _FEWEST_TILES = 128  # matrix products of fewer are slow
 
+_Lanes = type[Images] | type[Rows]
 _OUTPUTS = {r: m for m, r in SIZES}  # tiles of more than 6 points lose float32's accuracy
 _EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")
 
-# Nanoseconds on one core (AMD Zen 4), fitted to the times of 16 layers, all three maps of each: a
+# Nanoseconds on one core (AMD Zen 4), fitted to the times of 22 layers, all three maps of each: a
 # value of a transform of a window and of an output, in either way; one of a weight; a multiply-add
 # of the products and of a direct convolution.
-_TRANSFORMS = {Images: (1.0, 0.7), Rows: (2.6, 0.3)}
-_WEIGHT, _PRODUCT, _DIRECT = 1.0, 0.021, 0.019
+_TRANSFORMS = {Images: (0.4, 0.2), Rows: (1.7, 0.3)}
+_WEIGHT, _PRODUCT, _DIRECT = 0.9, 0.022, 0.019
 
 
 def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation: Pair, size: Pair,
@@ -68,22 +70,49 @@ def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation:
 
 
 def _fastest(n: int, c: int, k: int, kernel: int, stride: int, size: Pair
-             ) -> tuple[float, type[Images] | type[Rows]]:  # fmt: skip
-    """The nanoseconds that a map takes, and what should become the lanes."""
+             ) -> tuple[float, list[_Part]]:  # fmt: skip
+    """The nanoseconds that a map takes, and what should become the lanes for which images.
+
+    Images that fill no vector may be left to rows: 50 in the lanes would cost as much as 64.
+    """
     r, channels = -(-kernel // stride), c * stride**2
     m = _OUTPUTS[r]
     tiles = -(-size[0] // m) * -(-size[1] // m)
-    times: list[tuple[float, type[Images] | type[Rows]]] = []
-    for lanes, images in ((Images, -(-n // LANES) * LANES), (Rows, n)):
-        window, output = _TRANSFORMS[lanes]
-        a_tile = channels * window + k * output + channels * k * _PRODUCT
-        times.append((images * tiles * a_tile, lanes))
-    best, lanes = min(times, key=lambda item: item[0])
-    return (m + r - 1) ** 2 * (best + channels * k * _WEIGHT), lanes
+
+    def best(images: int) -> tuple[float, _Lanes]:
+        times: list[tuple[float, _Lanes]] = []
+        for lanes, filled in ((Images, -(-images // LANES) * LANES), (Rows, images)):
+            window, output = _TRANSFORMS[lanes]
+            a_tile = channels * window + k * output + channels * k * _PRODUCT
+            times.append((filled * tiles * a_tile, lanes))
+        return min(times, key=lambda item: item[0])
+
+    whole = n // LANES * LANES
+    (most, lanes), (few, lanes_of_rest) = best(whole), best(n - whole)
+    parts = [_Part(0, whole, lanes), _Part(whole, n, lanes_of_rest)]
+    if whole == 0 or whole == n or lanes is lanes_of_rest:
+        parts = [_Part(0, n, lanes if whole else lanes_of_rest)]
+    return (m + r - 1) ** 2 * (most + few + channels * k * _WEIGHT), parts
+
+
+class _Part(NamedTuple):
+    """Images from, to, and what the lanes of their transforms are."""
+
+    first: int
+    last: int
+    lanes: _Lanes
+
+
+class _Block(NamedTuple):
+    """Tiles of some images that are in work at a time."""
+
+    images: slice
+    tiling: Images | Rows
+    tiles: tuple[int, ...]  # as the tiling names them
 
 
 class _Plan:
-    """Sizes and matrices of one convolution, and its tiles."""
+    """Sizes of one convolution, and its tiles."""
 
     def __init__(
         self, n: int, c: int, k: int, kernel: int, stride: int, pad: Pair, size: Pair
@@ -91,14 +120,16 @@ class _Plan:
         r = -(-kernel // stride)
         m = _OUTPUTS[r]
         self.points, self.channels = (m + r - 1) ** 2, c * stride * stride
-        fitting = _BLOCK_BYTES // (4 * self.points * (self.channels + k))
+        most = max(_BLOCK_BYTES // (4 * self.points * (self.channels + k)), _FEWEST_TILES)
         tiles = -(-size[0] // m), -(-size[1] // m)
-        _, lanes = _fastest(n, c, k, kernel, stride, size)
-        self.tiling: Images | Rows = lanes(n, tiles, m, r, stride, pad, max(fitting, _FEWEST_TILES))
+        self.blocks: list[_Block] = []
+        for first, last, lanes in _fastest(n, c, k, kernel, stride, size)[1]:
+            tiling = lanes(last - first, tiles, m, r, stride, pad, most)
+            self.blocks += [_Block(slice(first, last), tiling, block) for block in tiling.blocks]
 
-    def array(self, channels: int, block: tuple[int, ...]) -> Array:
+    def array(self, channels: int, block: _Block) -> Array:
         """[a*a, L/BLOCK, channels, BLOCK], not filled."""
-        blocks = -(-self.tiling.columns(block) // BLOCK)
+        blocks = -(-block.tiling.columns(block.tiles) // BLOCK)
         size = blocks * channels * BLOCK
         memory = np.empty((self.points, size + _APART), np.float32)
         shape = self.points, blocks, channels, BLOCK
@@ -123,11 +154,12 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, 
     u = to_points(weight, stride)
     out, x = np.empty((n, k, *size), x.dtype), np.ascontiguousarray(x)
     bias = np.zeros(k, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    for block in plan.tiling.blocks:
+    for block in plan.blocks:
+        images, tiling, tiles = block
         v, products = plan.array(plan.channels, block), plan.array(k, block)
-        plan.tiling.read(x, _nothing(), block, v, plan.array(0, block))
+        tiling.read(x[images], _nothing(), tiles, v, plan.array(0, block))
         run(multiply, _chunks(v), u, u.shape[2], 1, plan.channels, v, products)
-        plan.tiling.write_outputs(products, block, bias, out)
+        tiling.write_outputs(products, tiles, bias, out[images])
     return out
 
 
@@ -140,11 +172,12 @@ def conv2d_input_grad(
     u = to_points(weight, stride)
     out, grad = np.empty((n, c, *input_hw), grad.dtype), np.ascontiguousarray(grad)
     bias = np.zeros(c, grad.dtype) if bias is None else np.ascontiguousarray(bias)
-    for block in plan.tiling.blocks:
+    for block in plan.blocks:
+        images, tiling, tiles = block
         q, d = plan.array(k, block), plan.array(plan.channels, block)
-        plan.tiling.read(_nothing(), grad, block, plan.array(0, block), q)
+        tiling.read(_nothing(), grad[images], tiles, plan.array(0, block), q)
         run(multiply, _chunks(q), u, 1, u.shape[2], k, q, d)
-        plan.tiling.write_windows(d, block, bias, out)
+        tiling.write_windows(d, tiles, bias, out[images])
     return out
 
 
@@ -155,9 +188,10 @@ def conv2d_weight_grad(x: Array, grad: Array, stride: int, pad: Pair, kernel_hw:
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
     padded = -(-plan.channels // COLUMNS) * COLUMNS
     sums = np.zeros((plan.points, k, padded), x.dtype)
-    for block in plan.tiling.blocks:
+    for block in plan.blocks:
+        images, tiling, tiles = block
         v, q = plan.array(padded, block), plan.array(k, block)
         v[:, :, plan.channels :] = 0
-        plan.tiling.read(x, grad, block, v, q)
+        tiling.read(x[images], grad[images], tiles, v, q)
         run(add_products, chunks_for(plan.points * padded // COLUMNS, 1), q, v, sums)
     return from_points(sums, stride, (k, c, *kernel_hw))
