@@ -46,11 +46,11 @@ _Lanes = type[Images] | type[Rows]
 _OUTPUTS = {r: m for m, r in SIZES}  # tiles of more than 6 points lose float32's accuracy
 _EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")
 
-# Nanoseconds on one core (AMD Zen 4), fitted to the times of 22 layers, all three maps of each: a
-# value of a transform of a window and of an output, in either way; one of a weight; a multiply-add
-# of the products and of a direct convolution.
-_TRANSFORMS = {Images: (0.4, 0.2), Rows: (1.7, 0.3)}
-_WEIGHT, _PRODUCT, _DIRECT = 0.9, 0.022, 0.019
+# Nanoseconds on one core (AMD Zen 4), fitted to the times of 22 layers with cold caches, all three
+# maps of each: a value of a transform of a window and of an output, in either way; one of a weight;
+# a multiply-add of the products and of a direct convolution.
+_TRANSFORMS = {Images: (0.9, 0.3), Rows: (2.6, 0.3)}
+_WEIGHT, _PRODUCT, _DIRECT = 1.4, 0.021, 0.020
 
 
 def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation: Pair, size: Pair,
@@ -66,7 +66,7 @@ def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation:
     if _EXACT or not square or -(-kernel // stride[0]) not in _OUTPUTS or kernel == 1:
         return False
     here, _ = _fastest(n, c, k, kernel, stride[0], size)
-    return here < 0.96 * _DIRECT * direct_pixels * c * k * kernel**2
+    return here < 0.9 * _DIRECT * direct_pixels * c * k * kernel**2
 
 
 def _fastest(n: int, c: int, k: int, kernel: int, stride: int, size: Pair
@@ -111,6 +111,13 @@ class _Block(NamedTuple):
     tiles: tuple[int, ...]  # as the tiling names them
 
 
+def _most_tiles(points: int, channels: int, k: int) -> int:
+    """To a block. Few, so that the caches hold what the transforms and the products hand on; but
+    each block reads all of the weights, so that those should not be the most of it."""
+    block_bytes = min(max(_BLOCK_BYTES, 8 * points * channels * k), 8 * _BLOCK_BYTES)
+    return max(block_bytes // (4 * points * (channels + k)), _FEWEST_TILES)
+
+
 class _Plan:
     """Sizes of one convolution, and its tiles."""
 
@@ -120,7 +127,7 @@ class _Plan:
         r = -(-kernel // stride)
         m = _OUTPUTS[r]
         self.points, self.channels = (m + r - 1) ** 2, c * stride * stride
-        most = max(_BLOCK_BYTES // (4 * self.points * (self.channels + k)), _FEWEST_TILES)
+        most = _most_tiles(self.points, self.channels, k)
         tiles = -(-size[0] // m), -(-size[1] // m)
         self.blocks: list[_Block] = []
         for first, last, lanes in _fastest(n, c, k, kernel, stride, size)[1]:
