@@ -45,7 +45,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "lsgan": ("--data", "mnist", "--n_epochs", "10"),
     "wgan": ("--data", "mnist", "--n_epochs", "60"),
     "wgan_gp": ("--data", "mnist", "--n_epochs", "10"),
-    "ebgan": ("--data", "mnist", "--n_epochs", "5"),
+    "ebgan": ("--data", "mnist", "--n_epochs", "8"),
     "vae": ("--data", "mnist"),
     "pix2pix": (
         *("--data", "mnist-edges", "--img_size", "32", "--channels", "1", "--batch_size", "16"),
