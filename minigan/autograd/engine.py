@@ -28,18 +28,25 @@ class _Gradients:
     def __init__(self) -> None:
         self.sums: dict[int, Tensor] = {}
         self.aliased: set[int] = set()  # keys whose sum may share memory with another gradient
+        self.owned: set[int] = set()  # keys whose sum is memory that nobody else can know of
         self.leaves: dict[int, Tensor] = {}
         self.queue: list[tuple[int, Function]] = []
 
-    def add(self, edge: Edge, grad: Tensor, aliased: bool) -> None:
+    def add(self, edge: Edge, grad: Tensor, aliased: bool, owned: bool = False) -> None:
         key = id(edge)
         if key in self.sums:
-            self.sums[key] = self.sums[key] + grad
+            total = self.sums[key]
+            if key in self.owned and _same_kind(total._array, grad._array):
+                kernels_for(total._array).add_to(total._array, grad._array)
+                return
+            self.sums[key] = total + grad
             self.aliased.discard(key)
             return
         self.sums[key] = grad
         if aliased:
             self.aliased.add(key)
+        elif owned:
+            self.owned.add(key)
         if isinstance(edge, Function):
             heapq.heappush(self.queue, (-edge.number, edge))
         else:
@@ -61,6 +68,11 @@ class _Gradients:
                 )
             grad = replaced
         return grad
+
+
+def _same_kind(a: Any, b: Any) -> bool:
+    """Whether b can be added to a in place: NumPy's numbers are no arrays, and never change."""
+    return type(a) is type(b) and a.ndim > 0 and a.shape == b.shape and a.dtype == b.dtype
 
 
 def _on_the_way(roots: Sequence[Edge], targets: set[int]) -> set[int]:
@@ -136,10 +148,15 @@ def _walk(
                 continue
             handed_on = {id(grad._array)}
             results = _apply_rule(node, grad, create_graph)
+            # What a rule on arrays returns is new, or part of its argument; twice the same is not.
+            arrays = [id(result._array) for result in results if result is not None]
+            makes_new = node.backward_arrays is not None and not create_graph
+            owned = makes_new and len(set(arrays)) == len(arrays)
             for target, need, result in zip(node.edges, node.needs, results, strict=True):
                 if target is not None and need and result is not None:
                     array = result._array
-                    grads.add(target, result, id(array) in handed_on or array.base is not None)
+                    aliased = id(array) in handed_on or array.base is not None
+                    grads.add(target, result, aliased, owned)
                     handed_on.add(id(array))
             if not retain_graph:
                 node.free()

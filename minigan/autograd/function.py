@@ -40,7 +40,8 @@ class Function:
     once the node has been walked.
 
     `backward_arrays(grad)`, if defined, is a faster rule on arrays that runs when the backward
-    is not itself recorded; a test holds the two equal.
+    is not itself recorded; a test holds the two equal. What it returns is a new array, or `grad`
+    or a view of it, never anything that is kept: the engine adds to it in place.
     """
 
     saves: tuple[int | str, ...] = ()

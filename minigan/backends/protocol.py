@@ -6,8 +6,8 @@ A backend is a plain module of functions on arrays; it knows no Tensor and no gr
 define, or hand on for a dtype or geometry that they do not cover, runs in the reference.
 
 Conventions. Arrays are C-contiguous or not, float32 or float64 unless said; results are new
-arrays of the dtype of the first argument; arguments are never modified (move_running and the
-optimiser kernels, which update in place, are the exception). Layout is NCHW, weights are
+arrays of the dtype of the first argument; arguments are never modified (add_to, move_running and
+the optimiser kernels, which update in place, are the exception). Layout is NCHW, weights are
 [K, C/groups, KH, KW].
 `stride`, `padding`, `dilation` are (height, width) pairs of ints, padding is symmetric.
 """
@@ -134,6 +134,10 @@ class Kernels(Protocol):
         unbiased: float,
     ) -> None:
         """In place: r = (1 - momentum) r + momentum value; var is multiplied by `unbiased`."""
+
+    # --- sums of gradients --------------------------------------------------------------------
+    def add_to(self, total: Array, values: Array) -> None:
+        """In place: total += values, of the same shape."""
 
     # --- activations: value, and gradient as one pass -----------------------------------------
     def relu(self, x: Array) -> Array:

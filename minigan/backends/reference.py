@@ -277,6 +277,14 @@ def move_running(
     running_var[...] = (1 - momentum) * running_var + momentum * unbiased * var
 
 
+# --- sums of gradients ---
+
+
+def add_to(total: Array, values: Array) -> None:
+    """total += values, in place."""
+    total += values
+
+
 # --- activations ---
 
 

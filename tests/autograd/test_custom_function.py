@@ -59,6 +59,49 @@ def test_the_fused_rule_runs_unless_the_backward_is_recorded():
     np.testing.assert_allclose(fused.numpy(), composite.detach().numpy(), rtol=1e-12)
 
 
+class Twice(Function):
+    """y = a + b, whose rule hands one new array to both."""
+
+    def forward(self, a, b):
+        return a + b
+
+    def backward(self, grad: Tensor) -> tuple[Tensor, Tensor]:
+        return grad * 1.0, grad * 1.0
+
+    def backward_arrays(self, grad):
+        new = grad.copy()
+        return new, new
+
+
+def test_sums_of_gradients_change_no_other_gradient():
+    """A gradient that arrives later is added in place, but only to memory of its own."""
+    a, b = leaf(3), leaf(3)
+    older = a * 3.0
+    (older + Twice()(a, b)).sum().backward()
+    assert a.grad.tolist() == [4.0] * 3 and b.grad.tolist() == [1.0] * 3
+
+
+class Constant(Function):
+    """y = x . c; its only rule may return what it keeps, as one on tensors always could."""
+
+    def __init__(self, c: Tensor) -> None:
+        self.c = c
+
+    def forward(self, x):
+        return (x * self.c._array).sum()
+
+    def backward(self, grad: Tensor) -> Tensor:
+        return self.c
+
+
+def test_sums_of_gradients_change_nothing_that_a_rule_keeps():
+    x, c = leaf(3), leaf(3).detach()
+    before = c.numpy().copy()
+    (x.sum() + Constant(c)(x)).backward()
+    np.testing.assert_array_equal(c.numpy(), before)
+    np.testing.assert_allclose(x.grad.numpy(), before + 1.0)
+
+
 def test_a_cache_is_freed_with_what_was_saved():
     x = leaf(2)
     y = swish(x).sum()

@@ -124,6 +124,7 @@ def _pointwise_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         slope = (0.2,) if name == "leaky_relu" else ()
         table[name] = [(x, *slope) for x in singles]
         table[f"{name}_backward"] = [(*pair, *slope) for pair in pairs]
+    table["add_to"] = pairs
     return table
 
 
@@ -255,7 +256,7 @@ def _all_cases() -> dict[str, list[Case]]:
 
 CASES = _all_cases()
 IN_PLACE = tuple(f"{name}_step{s}" for name in ("sgd", "adam", "rmsprop") for s in ("", "s"))
-IN_PLACE += ("move_running",)
+IN_PLACE += ("add_to", "move_running")
 
 
 def _mapped(change: Callable[[np.ndarray], Any], case: Case) -> Case:

@@ -63,6 +63,21 @@ def test_a_rule_computes_only_what_is_needed(entry: Entry, sample: Sample):
 
 
 @pytest.mark.parametrize(**named(DIFFERENTIABLE))
+def test_a_fused_rule_keeps_nothing_of_what_it_returns(entry: Entry, sample: Sample):
+    """The engine adds to these arrays in place: they must be new, or part of the gradient."""
+    outputs, inputs = forward(entry, sample)
+    node = outputs[0].grad_fn
+    if node is None or node.backward_arrays is None:
+        return
+    (upstream_array,) = upstream([outputs[0]])
+    node.needs = (True,) * len(node.edges)
+    kept = [tensor._array for tensor in (*inputs, outputs[0])]
+    for result in listed(node.backward_arrays(upstream_array)):
+        if result is not None and not np.shares_memory(result, upstream_array):
+            assert not any(np.shares_memory(result, array) for array in kept), node.name
+
+
+@pytest.mark.parametrize(**named(DIFFERENTIABLE))
 def test_fused_backward_equals_composite(entry: Entry, sample: Sample):
     """Without create_graph the fused rules run, with it the composite ones."""
     values, fused = run(entry, sample, create_graph=False)

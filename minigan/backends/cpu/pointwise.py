@@ -1,4 +1,4 @@
-"""Activations and their gradients, one pass over flat memory each."""
+"""Activations, their gradients and sums of gradients, one pass over flat memory each."""
 
 from __future__ import annotations
 
@@ -154,6 +154,21 @@ def _softplus_backward(chunk, chunks, grad, x, beta, out):
 def _sigmoid_backward(chunk, chunks, grad, y, out):
     for i in _span(chunk, chunks, y.size):
         out[i] = grad[i] * y[i] * (np.float32(1) - y[i])
+
+
+@kernel
+def _add_to(chunk, chunks, total, values):
+    for i in _span(chunk, chunks, total.size):
+        total[i] += values[i]
+
+
+def add_to(total: Array, values: Array) -> None:
+    """total += values, in place."""
+    if not (all_float32(total, values) and total.flags.c_contiguous):
+        reference.add_to(total, values)
+        return
+    flat = total.reshape(-1), np.ascontiguousarray(values).reshape(-1)
+    run(_add_to, chunks_for(total.size, _CHEAP), *flat)
 
 
 def _apply(
