@@ -1,4 +1,4 @@
-"""What the README shows is true: its Python runs, and its commands exist."""
+"""What the READMEs show is true: Python runs, commands exist, the tour leaves no file out."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from minigan import cli
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = sorted(set(re.findall(r"^minigan (\w+)", README, re.MULTILINE)))
 
@@ -28,3 +29,9 @@ def test_the_two_marked_commands_are_single_lines():
     for mark in ("main job", "tests"):
         block = re.search(rf"<!-- {mark} -->\n```\n(.*?)```", README, re.DOTALL)
         assert block is not None and block[1].count("\n") == 1
+
+
+def test_the_tour_of_the_kernels_names_every_file():
+    tour = (ROOT / "kernels" / "README.md").read_text()
+    files = sorted(file.name for file in (ROOT / "kernels").glob("*.cu*"))
+    assert files and [name for name in files if f"`{name}`" not in tour] == []
