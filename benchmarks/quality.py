@@ -46,7 +46,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     ),
     "lsgan": ("--data", "mnist", "--n_epochs", "10"),
     "wgan": ("--data", "mnist", "--n_epochs", "60"),
-    "wgan_gp": ("--data", "mnist", "--n_epochs", "10"),
+    "wgan_gp": ("--data", "mnist", "--n_epochs", "5"),
     "ebgan": ("--data", "mnist", "--n_epochs", "8"),
     "vae": ("--data", "mnist"),
     "pix2pix": (
