@@ -35,3 +35,10 @@ def test_the_tour_of_the_kernels_names_every_file():
     tour = (ROOT / "kernels" / "README.md").read_text()
     files = sorted(file.name for file in (ROOT / "kernels").glob("*.cu*"))
     assert files and [name for name in files if f"`{name}`" not in tour] == []
+
+
+def test_the_two_marked_commands_work_one_after_the_other():
+    """Both install the checkout itself: of a copy in the environment, pip's next installation
+    leaves behind what numba cached beside it, a package `minigan` without files of its own."""
+    installs = re.findall(r"pip install -q (.*?) &&", README)
+    assert len(installs) == 2 and all(words.startswith("-e ") for words in installs)

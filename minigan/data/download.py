@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from minigan.errors import DataError
+from minigan.progress_bar import progress_bar
 
 _PROBE_SECONDS = 2.5
 _READ_SECONDS = 15.0
@@ -174,13 +175,11 @@ def _transfer(url: str, part: Path, start: int, label: str) -> None:
 
 
 def _save(response: http.client.HTTPResponse, part: Path, start: int, label: str) -> None:
-    from tqdm import tqdm
-
     length = response.headers.get("Content-Length", "")
     total = start + int(length) if length.isdigit() else None
     with (
         open(part, "r+b" if start else "wb") as file,
-        tqdm(
+        progress_bar(
             total=total, initial=start, unit="B", unit_scale=True, desc=label, disable=None
         ) as bar,
     ):

@@ -6,8 +6,7 @@ import sys
 import time
 from typing import Any
 
-from tqdm import tqdm
-
+from minigan.progress_bar import progress_bar
 from minigan.training.metrics_log import Row
 
 
@@ -15,11 +14,10 @@ class Progress:
     """A bar of steps on standard error; where that is no terminal, a line each half minute."""
 
     def __init__(self, step: int, total: int, n_epochs: int) -> None:
-        self._bar: Any = tqdm(
+        self._bar: Any = progress_bar(
             total=total,
             initial=step,
             unit="step",
-            dynamic_ncols=True,
             mininterval=0.2 if sys.stderr.isatty() else 30.0,
         )
         self._n_epochs = n_epochs
