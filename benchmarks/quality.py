@@ -36,7 +36,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     # The defaults are made for three epochs: in ten, D at their rate leaves G behind.
     "acgan": ("--data", "mnist", "--n_epochs", "10", "--lr", "0.0005", "--dropout", "0.25"),
     "infogan": (
-        # With weights of 1 the categories are settled before the images are digits.
+        # With weights of 1 fewer test digits are named: docs/variants.md has the figures.
         *("--data", "mnist", "--n_epochs", "6", "--fix_sigma"),
         *("--lambda_categorical", "0.1", "--lambda_continuous", "0.1"),
     ),

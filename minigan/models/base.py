@@ -91,6 +91,7 @@ class Model:
                 average = copy.deepcopy(self.networks[name])
                 self.networks[f"{name}_ema"] = average.requires_grad_(False).eval()
         self._averagings = creation.zeros((), device=self.device)  # counted where a graph can
+        self._schedule(finished_epochs=0)
 
     # --- what a variant defines -----------------------------------------------------------------
     def build(self) -> None:
@@ -137,7 +138,15 @@ class Model:
         }
 
     def end_epoch(self, epoch: int) -> None:
-        """Called after each epoch (1, 2, ...), for schedules."""
+        """Called after each epoch (1, 2, ...): sets the learning rates of the next."""
+        for schedule in self._schedules:
+            schedule.step()
+
+    def _schedule(self, finished_epochs: int) -> None:
+        self._schedules = [
+            optim.lr_scheduler.LambdaLR(optimizer, self.config.lr_factor, finished_epochs - 1)
+            for optimizer in self.optimizers.values()
+        ]
 
     # --- training -----------------------------------------------------------------------------
     def step(self, batch: Sequence[Any]) -> dict[str, Tensor]:
@@ -303,6 +312,7 @@ class Model:
             "optimizers": {name: _host(o.state_dict()) for name, o in self.optimizers.items()},
             "random": dict(self._random),
             "iteration": self.iteration,
+            "finished_epochs": max((s.last_epoch for s in self._schedules), default=0),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -313,6 +323,8 @@ class Model:
                     f"{self.name}: the state's {part} are {sorted(state.get(part, ()))}, "
                     f"not {sorted(mine)}"
                 )
+        if self.config.n_epochs_decay and "finished_epochs" not in state:
+            raise CheckpointError(f"{self.name}: the state lacks finished_epochs")
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
@@ -321,6 +333,8 @@ class Model:
             self._captured.forget()  # the optimisers' moments lie elsewhere now
         self._random = {key: int(value) for key, value in state["random"].items()}
         self.iteration = int(state["iteration"])
+        # Anew, not as it was saved: a run that is resumed for longer gets the rates of its length.
+        self._schedule(int(state.get("finished_epochs", 0)))
         with no_grad():
             self._averagings.copy_(float(self.iteration))
 

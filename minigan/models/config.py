@@ -13,7 +13,9 @@ class Config:
     """Options that every variant has; each variant sets its paper's defaults."""
 
     n_epochs: int = 200
-    """Passes over the data."""
+    """Passes over the data with the full learning rate."""
+    n_epochs_decay: int = 0
+    """Passes after those, in which the learning rate falls linearly towards 0."""
     batch_size: int = 64
     """Images per step."""
     lr: float = 0.0002
@@ -30,13 +32,21 @@ class Config:
     @property
     def total_epochs(self) -> int:
         """Passes over the data in all."""
-        return self.n_epochs
+        return self.n_epochs + self.n_epochs_decay
+
+    def lr_factor(self, finished: int) -> float:
+        """What the learning rate is multiplied by after `finished` epochs: 1 during `n_epochs`,
+        then 1 - 1/(d + 1), ..., 1/(d + 1) in the d = n_epochs_decay epochs that follow."""
+        if self.n_epochs_decay == 0:
+            return 1.0
+        decayed = max(0, finished + 1 - self.n_epochs)
+        return max(0.0, 1.0 - decayed / (self.n_epochs_decay + 1))
 
     def __post_init__(self) -> None:
         at_least_one(self, "n_epochs", "batch_size", "img_size", "channels")
         positive(self, "lr")
         share(self, "ema")
-        not_negative(self, "sample_interval")
+        not_negative(self, "n_epochs_decay", "sample_interval")
 
 
 @dataclass(frozen=True)

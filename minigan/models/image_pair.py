@@ -7,7 +7,7 @@ published for single images of 256x256, hence the defaults.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NoReturn
@@ -15,11 +15,10 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 
 from minigan import nn, random
-from minigan.errors import CheckpointError, ConfigError
+from minigan.errors import ConfigError
 from minigan.models import base
-from minigan.models.config import WithAdam, at_least_one, not_negative, positive
+from minigan.models.config import WithAdam, at_least_one, positive
 from minigan.models.patchgan import Norm, PatchDiscriminator, PixelDiscriminator
-from minigan.optim.lr_scheduler import LambdaLR
 from minigan.tensor import Tensor
 
 
@@ -48,22 +47,10 @@ class PairConfig(WithAdam):
     init_gain: float = 0.02
     """Standard deviation of the initial weights."""
 
-    @property
-    def total_epochs(self) -> int:
-        """Passes over the data in all."""
-        return self.n_epochs + self.n_epochs_decay
-
-    def lr_factor(self, finished: int) -> float:
-        """What the learning rate is multiplied by after `finished` epochs: 1 during `n_epochs`,
-        then 1 - 1/(d + 1), ..., 1/(d + 1) in the d = n_epochs_decay epochs that follow."""
-        decayed = max(0, finished + 1 - self.n_epochs)
-        return max(0.0, 1.0 - decayed / (self.n_epochs_decay + 1))
-
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least_one(self, "ngf", "ndf", "n_layers_D")
         positive(self, "init_gain")
-        not_negative(self, "n_epochs_decay")
         smallest = 3 << self.n_layers_D
         if self.netD == "basic" and self.img_size < smallest:
             raise ConfigError(
@@ -98,29 +85,10 @@ def panel(*rows: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 class ImagePairModel(base.Model):
-    """A model that is trained on pairs of images, and makes images from images only.
-
-    `end_epoch` moves the learning rates of all its optimisers; the state of a checkpoint says how
-    many epochs they have seen.
-    """
+    """A model that is trained on pairs of images, and makes images from images only."""
 
     takes_pairs = True
     min_batch: ClassVar[int] = 1  # its norms, one image at a time, are instance norms
-
-    def __init__(self, config: Any, device: str = "cpu", seed: int = 0) -> None:
-        super().__init__(config, device, seed)
-        self._schedule(finished=0)
-
-    def _schedule(self, finished: int) -> None:
-        factor = self.config.lr_factor
-        self._schedules = [
-            LambdaLR(optimizer, factor, last_epoch=finished - 1)
-            for optimizer in self.optimizers.values()
-        ]
-
-    def end_epoch(self, epoch: int) -> None:
-        for schedule in self._schedules:
-            schedule.step()
 
     def translated(
         self, network: str, images: Any, seed: int = 0, batch_size: int = 16
@@ -159,16 +127,6 @@ class ImagePairModel(base.Model):
             f"{self.name} makes images from images, not from a latent vector: use "
             "translate(images), or pictures(seed, examples)"
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"finished_epochs": self._schedules[0].last_epoch}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if "finished_epochs" not in state:
-            raise CheckpointError(f"{self.name}: the state lacks finished_epochs")
-        super().load_state_dict(state)
-        # Anew, not as it was saved: a run that is resumed for longer gets the rates of its length.
-        self._schedule(int(state["finished_epochs"]))
 
 
 @contextmanager

@@ -134,6 +134,7 @@ def chosen(n, c, k, kernel, stride, size, dilation=1):
 def test_which_layers_belong_here():
     assert chosen(1, 256, 256, 3, 1, 64)  # a residual block of CycleGAN
     assert chosen(64, 128, 256, 4, 2, 8)  # DCGAN
+    assert chosen(50, 64, 128, 5, 2, 7)  # WGAN-GP's critic
     assert not chosen(5, 64, 128, 5, 2, 7)  # tiles that hang over the edge, lanes without images
     assert not chosen(64, 1, 64, 4, 2, 32)
     assert not chosen(1, 256, 256, 3, 1, 2)

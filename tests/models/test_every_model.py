@@ -130,6 +130,34 @@ def test_a_state_resumes_bit_for_bit(name):
     assert same(arrays(gan), arrays(resumed))
 
 
+def rates(gan):
+    return [group["lr"] for o in gan.optimizers.values() for group in o.param_groups]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_learning_rates_stay_and_then_fall_also_after_a_resume(name):
+    gan = small(name, n_epochs=2, n_epochs_decay=3)
+    assert gan.config.total_epochs == 5
+    first = rates(gan)
+    for finished, share in enumerate([1, 1, 3 / 4, 2 / 4, 1 / 4]):
+        np.testing.assert_allclose(rates(gan), [lr * share for lr in first], rtol=1e-12)
+        resumed = small(name, seed=77, n_epochs=2, n_epochs_decay=3)
+        resumed.load_state_dict(copy.deepcopy(gan.state_dict()))
+        assert rates(resumed) == rates(gan)
+        resumed.end_epoch(finished + 1)
+        gan.end_epoch(finished + 1)
+        assert rates(resumed) == rates(gan)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_without_decay_the_learning_rates_stay(name):
+    gan = small(name, n_epochs=2, n_epochs_decay=0)
+    first = rates(gan)
+    for epoch in (1, 2, 3):
+        gan.end_epoch(epoch)
+        assert rates(gan) == first
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_draws_of_others_disturb_nothing_and_are_not_disturbed(name):
     alone, among = small(name), small(name)

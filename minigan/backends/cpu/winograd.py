@@ -46,11 +46,12 @@ _Lanes = type[Images] | type[Rows]
 _OUTPUTS = {r: m for m, r in SIZES}  # tiles of more than 6 points lose float32's accuracy
 _EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")
 
-# Nanoseconds on one core (AMD Zen 4), fitted to the times of 22 layers with cold caches, all three
-# maps of each: a value of a transform of a window and of an output, in either way; one of a weight;
-# a multiply-add of the products and of a direct convolution.
+# Nanoseconds on one core (AMD Zen 4): a value of a transform of a window and of an output, either
+# way; one of a weight; a multiply-add of the products and of a direct convolution. Rounded from
+# fits to layers with cold caches, 14 with images in the lanes and 22 with rows, all three maps.
 _TRANSFORMS = {Images: (0.9, 0.3), Rows: (2.6, 0.3)}
 _WEIGHT, _PRODUCT, _DIRECT = 1.4, 0.021, 0.020
+_AT_MOST = 0.9  # of a direct convolution's time: a smaller gain is within the error of these
 
 
 def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation: Pair, size: Pair,
@@ -66,7 +67,7 @@ def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation:
     if _EXACT or not square or -(-kernel // stride[0]) not in _OUTPUTS or kernel == 1:
         return False
     here, _ = _fastest(n, c, k, kernel, stride[0], size)
-    return here < 0.9 * _DIRECT * direct_pixels * c * k * kernel**2
+    return here < _AT_MOST * _DIRECT * direct_pixels * c * k * kernel**2
 
 
 def _fastest(n: int, c: int, k: int, kernel: int, stride: int, size: Pair
