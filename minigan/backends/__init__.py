@@ -1,8 +1,9 @@
 """Raw array kernels, no autograd. `kernels_for(array)` picks the backend that owns the array.
 
 On the CPU the numba backend is the default; `MINIGAN_BACKEND=reference`, or
-`use_backend("reference")` in a `with` block, runs plain NumPy instead. An array on a GPU belongs to
-the CUDA backend, and asking for its kernels makes its GPU the current one, as CuPy wants it.
+`use_backend("reference")` in a `with` block, runs plain NumPy instead; so does an installation
+without numba, and says so in a warning. An array on a GPU belongs to the CUDA backend, and asking
+for its kernels makes its GPU the current one, as CuPy wants it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -57,7 +59,13 @@ def _default_cpu() -> str:
     chosen = os.environ.get("MINIGAN_BACKEND", "")
     if chosen:
         return chosen
-    return "cpu" if importlib.util.find_spec("numba") else "reference"
+    if importlib.util.find_spec("numba"):
+        return "cpu"
+    slow = (
+        "numba is not installed: CPU kernels run as plain NumPy, many times slower; install numba"
+    )
+    warnings.warn(f"{slow}, or set MINIGAN_BACKEND=reference", RuntimeWarning, stacklevel=3)
+    return "reference"
 
 
 def kernels_for(array: Any) -> Kernels:
