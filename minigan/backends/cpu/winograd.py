@@ -18,12 +18,14 @@ the last tile. L tiles are in work at a time, as many as the caches hold.
 
 What becomes the lanes of a vector when a tile is transformed is decided by size: the images of a
 batch (`winograd_images.py`) or the tiles of a row (`winograd_rows.py`). The weights' transforms are
-in `winograd_weights.py`, the products in `winograd_products.py`.
+in `winograd_weights.py`, and `winograd_kept.py` keeps their results while the weights stay the
+same; the products are in `winograd_products.py`.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +34,7 @@ from minigan.backends.cpu.lanes import LANES
 from minigan.backends.cpu.register_block import COLUMNS
 from minigan.backends.cpu.threads import chunks_for, run
 from minigan.backends.cpu.winograd_images import Images
+from minigan.backends.cpu.winograd_kept import kept
 from minigan.backends.cpu.winograd_matrices import SIZES
 from minigan.backends.cpu.winograd_products import BLOCK, add_products, multiply
 from minigan.backends.cpu.winograd_rows import Rows
@@ -51,6 +54,7 @@ _EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")
 # fits to layers with cold caches, 14 with images in the lanes and 22 with rows, all three maps.
 _TRANSFORMS = {Images: (0.9, 0.3), Rows: (2.6, 0.3)}
 _WEIGHT, _PRODUCT, _DIRECT = 1.4, 0.021, 0.020
+_WORTH_KEEPING = 0.1  # of a convolution's time, for the transform of its weights
 _AT_MOST = 0.9  # of a direct convolution's time: a smaller gain is within the error of these
 
 
@@ -130,8 +134,12 @@ class _Plan:
         self.points, self.channels = (m + r - 1) ** 2, c * stride * stride
         most = _most_tiles(self.points, self.channels, k)
         tiles = -(-size[0] // m), -(-size[1] // m)
+        nanoseconds, parts = _fastest(n, c, k, kernel, stride, size)
+        of_weights = self.points * self.channels * k * _WEIGHT
+        keep = of_weights > _WORTH_KEEPING * nanoseconds
+        self.transform = partial(kept, to_points) if keep else to_points
         self.blocks: list[_Block] = []
-        for first, last, lanes in _fastest(n, c, k, kernel, stride, size)[1]:
+        for first, last, lanes in parts:
             tiling = lanes(last - first, tiles, m, r, stride, pad, most)
             self.blocks += [_Block(slice(first, last), tiling, block) for block in tiling.blocks]
 
@@ -159,7 +167,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, 
     """x [N,C,H,W], weight [K,C,KH,KW] -> [N,K,*size]."""
     (n, c), k = x.shape[:2], weight.shape[0]
     plan = _Plan(n, c, k, weight.shape[2], stride, pad, size)
-    u = to_points(weight, stride)
+    u = plan.transform(weight, stride)
     out, x = np.empty((n, k, *size), x.dtype), np.ascontiguousarray(x)
     bias = np.zeros(k, x.dtype) if bias is None else np.ascontiguousarray(bias)
     for block in plan.blocks:
@@ -177,7 +185,7 @@ def conv2d_input_grad(
     """grad [N,K,OH,OW], weight [K,C,KH,KW] -> [N,C,*input_hw]."""
     (n, k, *size), c = grad.shape, weight.shape[1]
     plan = _Plan(n, c, k, weight.shape[2], stride, pad, (size[0], size[1]))
-    u = to_points(weight, stride)
+    u = plan.transform(weight, stride)
     out, grad = np.empty((n, c, *input_hw), grad.dtype), np.ascontiguousarray(grad)
     bias = np.zeros(c, grad.dtype) if bias is None else np.ascontiguousarray(bias)
     for block in plan.blocks:

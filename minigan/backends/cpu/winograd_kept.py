@@ -1,0 +1,45 @@
+"""Transformed weights that are used again while the weights stay the same.
+
+A critic reads its weights half a dozen times between two updates, in the passes over real and
+generated images and in their gradients, and with small batches the transform of 128 x 256 filters
+costs a quarter of each. So U is kept beside a copy of what it was made of, and taken again only if
+the weights at that address are the same bits. To compare them costs a thirtieth of the transform,
+and no count of versions has to be trusted: results are the same bits with and without.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from minigan.backends.protocol import Array
+
+_MOST_BYTES = 3 << 26  # of all that is kept: the networks of DCGAN at 64 pixels
+
+
+class _Kept(NamedTuple):
+    weight: Array
+    u: Array
+
+
+_kept: OrderedDict[tuple[int, tuple[int, ...], int], _Kept] = OrderedDict()  # the newest use last
+_lock = threading.Lock()
+
+
+def kept(transform: Callable[[Array, int], Array], weight: Array, stride: int) -> Array:
+    """transform(weight, stride), computed now or before; to be read only."""
+    weight = np.ascontiguousarray(weight)
+    key = weight.__array_interface__["data"][0], weight.shape, stride
+    with _lock:
+        found = _kept.pop(key, None)
+    if found is None or not np.array_equal(found.weight.view(np.int32), weight.view(np.int32)):
+        found = _Kept(weight.copy(), transform(weight, stride))
+    with _lock:
+        _kept[key] = found
+        while sum(one.u.nbytes + one.weight.nbytes for one in _kept.values()) > _MOST_BYTES:
+            _kept.popitem(last=False)
+    return found.u
