@@ -63,12 +63,15 @@ class Config(WithAdversary, WithClasses, WithAdam, WithLatent):
     fake_class_weight: float = 0.0
     """Weight of the class loss of generated images in D's loss; 1 is the paper's L_C."""
 
+    asked_class_weight: float = 1.0
+    """Weight of the class loss of generated images in G's loss."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         fits_upsample_trunk(self)
         positive(self, "bn_eps")
         share(self, "dropout")
-        not_negative(self, "fake_class_weight")
+        not_negative(self, "fake_class_weight", "asked_class_weight")
 
 
 class Generator(nn.Module):
@@ -155,7 +158,8 @@ class ACGAN(base.Model):
         self.optimizers["generator"].zero_grad()
         with base.frozen(self.discriminator):
             validity, classes = self.discriminator(fakes)
-            g_loss = 0.5 * (self.loss.generator(validity) + F.cross_entropy(classes, asked))
+            asked_class_loss = self.config.asked_class_weight * F.cross_entropy(classes, asked)
+            g_loss = 0.5 * (self.loss.generator(validity) + asked_class_loss)
             g_loss.backward()
         self.optimizers["generator"].step()
 

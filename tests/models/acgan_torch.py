@@ -61,7 +61,7 @@ class TorchACGAN:
     """The networks and optimisers of a minigan ACGAN, with its weights."""
 
     def __init__(self, torch, gan):
-        self.torch, self.weight = torch, gan.config.fake_class_weight
+        self.torch, self.config = torch, gan.config
         generator, discriminator = networks(torch, gan.config)
         self.networks = {"generator": generator, "discriminator": discriminator}
         load_weights(torch, self.networks, gan)
@@ -84,7 +84,8 @@ class TorchACGAN:
         discriminator.requires_grad_(False)
         self.optimizers["generator"].zero_grad()
         validity, classes = discriminator(fakes)
-        g_loss = 0.5 * (bce(validity, real) + F.cross_entropy(classes, asked))
+        asked_class_loss = self.config.asked_class_weight * F.cross_entropy(classes, asked)
+        g_loss = 0.5 * (bce(validity, real) + asked_class_loss)
         g_loss.backward()
         self.optimizers["generator"].step()
         discriminator.requires_grad_(True)
@@ -94,7 +95,8 @@ class TorchACGAN:
         class_loss = F.cross_entropy(classes, labels)
         d_real = 0.5 * (bce(validity, real) + class_loss)
         validity, classes = discriminator(fakes.detach())
-        d_fake = 0.5 * (bce(validity, fake) + self.weight * F.cross_entropy(classes, asked))
+        fake_class_loss = self.config.fake_class_weight * F.cross_entropy(classes, asked)
+        d_fake = 0.5 * (bce(validity, fake) + fake_class_loss)
         d_loss = 0.5 * (d_real + d_fake)
         d_loss.backward()
         self.optimizers["discriminator"].step()

@@ -156,6 +156,7 @@ def test_other_sizes_and_channels(size, channels):
         ({"n_classes": 1}, "n_classes is 1"),
         ({"ema": 1.0}, "ema is 1.0"),
         ({"fake_class_weight": -1.0}, "fake_class_weight is -1.0"),
+        ({"asked_class_weight": -1.0}, "asked_class_weight is -1.0"),
         ({"nothing": 1}, "no option 'nothing'"),
     ],
 )
@@ -195,14 +196,14 @@ def test_a_state_of_other_networks_is_refused():
         models.create("acgan", ema=0.0).load_state_dict(models.create("acgan").state_dict())
 
 
-@pytest.mark.parametrize("fake_class_weight", [0.0, 1.0])
-def test_one_step_equals_pytorchs(fake_class_weight):
+@pytest.mark.parametrize("weights", [(0.0, 1.0), (1.0, 1.0), (0.5, 0.1)], ids=str)
+def test_one_step_equals_pytorchs(weights):
     """Same weights, same batch, same latents: losses, gradients and updated weights."""
     torch = pytest.importorskip("torch")
     from tests.models.acgan_torch import TorchACGAN
 
-    options = {"dropout": 0.0, "ema": 0.0, "fake_class_weight": fake_class_weight}
-    gan = models.create("acgan", seed=4, **options)
+    options = dict(zip(("fake_class_weight", "asked_class_weight"), weights, strict=True))
+    gan = models.create("acgan", seed=4, dropout=0.0, ema=0.0, **options)
     twin = TorchACGAN(torch, gan)
     images, labels = batch(16)
     latent, asked = upcoming_draws(

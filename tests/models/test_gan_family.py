@@ -312,6 +312,7 @@ OTHER = {
     "bn_eps": (0.8, {}),
     "dropout": (0.1, {}),
     "fake_class_weight": (1.0, {}),
+    "asked_class_weight": (0.1, {}),
     "penalty": ("dragan", {}),
     "penalty_weight": (1.0, {"penalty": "wgan-gp"}),
     "gan_mode": ("hinge", {}),
@@ -323,7 +324,7 @@ OTHER_OF_A_MODEL = {
     ("acgan", "dropout"): (0.4, {}),
     ("dcgan", "dropout"): (0.1, {"img_size": 32, "trunk": "upsample"}),
 }
-OF_THE_TRAINING = ("n_epochs", "batch_size", "sample_interval")
+OF_THE_TRAINING = ("n_epochs", "n_epochs_decay", "batch_size", "sample_interval")
 
 
 @functools.cache
