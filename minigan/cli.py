@@ -81,7 +81,8 @@ def _resume(args: list[str]) -> int:
     from minigan.training.saved_run import open_run
 
     if args and args[0] in ("-h", "--help"):
-        print("usage: minigan resume RUN [--n_epochs N] [--max_steps N] [flags of minigan train]")
+        lengths = "[--n_epochs N] [--n_epochs_decay N] [--max_steps N]"
+        print(f"usage: minigan resume RUN {lengths} [flags of minigan train]")
         return 0
     if not args or args[0].startswith("-"):
         raise ConfigError("which run? minigan resume RUN [flags], RUN is a run folder")

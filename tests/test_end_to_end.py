@@ -1,5 +1,6 @@
 """The main job through its command line: determinism, resume, and what an import costs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,14 @@ def test_another_seed_writes_other_bytes(straight, tmp_path):
     minigan("train", "acgan", *flags, "--max_steps", 2, "--run_dir", "run", cwd=tmp_path)
     other = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     assert other.splitlines()[0] != straight["metrics.jsonl"].splitlines()[0]
+
+
+def test_a_run_goes_on_for_epochs_with_a_falling_learning_rate(tmp_path):
+    flags = ["--data", "mnist-embedded", "--batch_size", 5000, "--img_size", 8, "--n_epochs", 1]
+    assert minigan("train", "gan", *flags, "--run_dir", "run", cwd=tmp_path).returncode == 0
+    done = minigan("resume", "run", "--n_epochs_decay", 2, cwd=tmp_path)
+    assert done.returncode == 0 and "done: 6 steps" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "run/config.json").read_text())["config"]["n_epochs_decay"] == 2
 
 
 def test_importing_minigan_loads_nothing_heavy():

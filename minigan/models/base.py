@@ -324,7 +324,9 @@ class Model:
                     f"not {sorted(mine)}"
                 )
         if self.config.n_epochs_decay and "finished_epochs" not in state:
-            raise CheckpointError(f"{self.name}: the state lacks finished_epochs")
+            raise CheckpointError(
+                f"{self.name}: the state lacks finished_epochs, which n_epochs_decay needs"
+            )
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():

@@ -30,7 +30,7 @@ from minigan.training.saved_run import (
 from minigan.training.tensorboard import require_tensorboard
 
 # What --resume may change: how long to train and how to watch it, not what is trained.
-_CHANGEABLE_CONFIG = ("n_epochs", "sample_interval")
+_CHANGEABLE_CONFIG = ("n_epochs", "n_epochs_decay", "sample_interval")
 _FIXED_OPTIONS = ("seed", "data", "load_size", "flip", "direction")
 
 

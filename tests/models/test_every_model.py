@@ -14,7 +14,7 @@ import pytest
 
 import minigan as mg
 from minigan import models
-from minigan.errors import ConfigError
+from minigan.errors import CheckpointError, ConfigError
 from minigan.models.config import Config
 
 # Options that make a model small; those that its Config does not have are left out.
@@ -147,6 +147,15 @@ def test_the_learning_rates_stay_and_then_fall_also_after_a_resume(name):
         resumed.end_epoch(finished + 1)
         gan.end_epoch(finished + 1)
         assert rates(resumed) == rates(gan)
+
+
+def test_a_state_that_knows_no_epochs_resumes_only_without_decay():
+    """Those of versions that had no decay."""
+    state = small("gan").state_dict()
+    del state["finished_epochs"]
+    small("gan").load_state_dict(copy.deepcopy(state))
+    with pytest.raises(CheckpointError, match="n_epochs_decay"):
+        small("gan", n_epochs_decay=2).load_state_dict(state)
 
 
 @pytest.mark.parametrize("name", MODELS)
