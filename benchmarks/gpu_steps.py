@@ -85,10 +85,9 @@ def minigan_program(gan: Any, how: str) -> Callable[[], Any]:
         gan.capture()
     for _ in range(_before_it_is_steady(gan)):
         gan.step(batch)
-    updates = getattr(gan.config, "n_critic", 1)  # the critic's steps for one of the generator
 
     def step() -> None:
-        for _ in range(updates):
+        for _ in range(cpu_steps.updates(gan)):
             gan.step(batch)
 
     return step

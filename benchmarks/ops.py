@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.alternating import ProgramError, Timing, alternate_cases
 from benchmarks.machine import cores
 from benchmarks.result_file import RESULTS, require_torch, result_file
-from benchmarks.steps import WORKLOADS, batch_for, chosen
+from benchmarks.steps import WORKLOADS, batch_for, chosen, updates
 from benchmarks.torch_ops import COUNTERPARTS
 from minigan import models
 from minigan.backends import kernels_for, kernels_on
@@ -138,7 +138,8 @@ def recorded(workload: str, device: str = "cpu", **changes: Any) -> dict[Call, i
     try:
         for name in NAMES:
             setattr(kernels, name, recording(name))
-        gan.step(batch)
+        for _ in range(updates(gan)):
+            gan.step(batch)
     finally:
         for name, original in originals.items():
             setattr(kernels, name, original)

@@ -151,14 +151,18 @@ def minigan_step(workload: str, **changes: Any) -> Any:
     model, overrides, _ = WORKLOADS[workload]
     gan = models.create(model, **(overrides | changes))
     batch = batch_for(gan)
-    updates = getattr(gan.config, "n_critic", 1)  # the critic's steps for one of the generator
 
     def step() -> None:
-        for _ in range(updates):
+        for _ in range(updates(gan)):
             losses = gan.step(batch)
         float(next(iter(losses.values())))  # as a progress bar would
 
     return step
+
+
+def updates(gan: models.Model) -> int:
+    """How often `gan.step` makes what is called a step here: until each network was updated."""
+    return getattr(gan.config, "n_critic", 1)
 
 
 def torch_step(workload: str, threads: int, layout: str) -> Any:

@@ -14,6 +14,7 @@ SMALL = {
         {"batch_size": 4, "img_size": 16, "encoder_steps": 0, "independent_steps": 0},
         1.5,
     ),
+    "wgan": ("wgan", {"batch_size": 4, "img_size": 8, "n_critic": 3}, 1.5),
     "cyclegan": ("cyclegan", {"img_size": 32, "ngf": 4, "ndf": 4, "n_blocks": 1}, 1.5),
 }
 
@@ -40,6 +41,12 @@ def test_a_step_is_recorded_and_the_kernels_are_as_before():
     assert calls["conv2d", _shape(4, 16, 16, 16), _shape(32, 16, 3, 3), _shape(32),
                  (2, 2), (1, 1), (1, 1), 1] == 3  # G's step, real and fake images  # fmt: skip
     assert {"upsample_conv2d", "batch_norm_backward", "adam_step"} <= {call[0] for call in calls}
+
+
+def test_the_updates_of_a_critic_and_of_its_generator_are_recorded():
+    calls = ops.recorded("wgan")  # three updates of the critic, then one of the generator
+    assert calls["matmul", _shape(512, 4), _shape(4, 64)] == 6  # for real and generated images
+    assert calls["matmul", _shape(1024, 4), _shape(4, 512)] == 1
 
 
 @pytest.mark.parametrize("workload", SMALL)
