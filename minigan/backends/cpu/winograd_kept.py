@@ -1,8 +1,8 @@
 """Transformed weights that are used again while the weights stay the same.
 
-A critic reads its weights half a dozen times between two updates, in the passes over real and
-generated images and in their gradients, and with small batches the transform of 128 x 256 filters
-costs a quarter of each. So U is kept beside a copy of what it was made of, and taken again only if
+A GAN's step reads the same weights two to eight times between updates, in the passes over real and
+generated images and in their gradients, and of 64 images with 256 to 512 channels at 8x8 the
+transform costs a quarter of each. So U is kept beside a copy of what it was made of, and taken again only if
 the weights at that address are the same bits. To compare them costs a thirtieth of the transform,
 and no count of versions has to be trusted: results are the same bits with and without.
 """
