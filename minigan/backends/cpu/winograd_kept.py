@@ -2,9 +2,10 @@
 
 A GAN's step reads the same weights two to eight times between updates, in the passes over real and
 generated images and in their gradients, and of 64 images with 256 to 512 channels at 8x8 the
-transform costs a quarter of each. So U is kept beside a copy of what it was made of, and taken again only if
-the weights at that address are the same bits. To compare them costs a thirtieth of the transform,
-and no count of versions has to be trusted: results are the same bits with and without.
+transform costs a quarter of each. So U is kept beside a copy of what it was made of, and taken
+again only if the weights at that address are the same bits. To compare them costs a thirtieth of
+the transform, and no count of versions has to be trusted: results are the same bits with and
+without.
 """
 
 from __future__ import annotations
