@@ -10,6 +10,8 @@ import pytest
 from minigan.backends import reference
 from minigan.backends.cpu import conv, threads, winograd
 from minigan.backends.cpu.winograd_matrices import matrices
+from minigan.backends.cpu.winograd_phases import place, reach
+from minigan.backends.cpu.winograd_weights import to_points
 
 # N, C, H, W, K, kernel, stride, padding
 GEOMETRIES = [
@@ -125,6 +127,23 @@ def test_the_rounding_error_is_small(monkeypatch, kernel, stride, lanes):
         assert error < 4e-6
 
 
+@pytest.mark.parametrize("kernel, stride", [(3, 1), (5, 1), (3, 2), (4, 2), (5, 2)])
+def test_weights_out_of_reach_are_zero_and_all_others_are_not(kernel, stride):
+    channels = 3
+    weight = np.random.default_rng(0).uniform(1, 2, (2, channels, kernel, kernel))
+    u = to_points(weight.astype(np.float32), stride)[:, :, : stride**2 * channels]
+    multiplied = np.zeros(u.shape, bool)
+    for f, (first, last) in enumerate(reach(kernel, stride, round(len(u) ** 0.5), channels)):
+        multiplied[f, :, first:last] = True
+    np.testing.assert_array_equal(u != 0, multiplied)
+
+
+def test_each_phase_of_a_channel_has_a_place_of_its_own():
+    places = [place(phase, 2, c, 5) for phase in range(4) for c in range(5)]
+    assert sorted(places) == list(range(20))
+    assert [place(phase, 2, 0, 5) // 5 for phase in range(4)] == [1, 0, 2, 3]
+
+
 def chosen(n, c, k, kernel, stride, size, dilation=1):
     shape = (k, c, kernel, kernel)
     pixels = n * size * size
@@ -150,7 +169,8 @@ def test_what_becomes_the_lanes():
 
     assert parts(64, 128, 256, 4, 2, (8, 8)) == [(0, 64, IMAGES)]
     assert parts(63, 128, 256, 4, 2, (8, 8)) == [(0, 63, IMAGES)]  # one lane without an image
-    assert parts(50, 128, 256, 4, 2, (8, 8)) == [(0, 48, IMAGES), (48, 50, ROWS)]
+    assert parts(100, 64, 128, 5, 1, (8, 8)) == [(0, 96, IMAGES), (96, 100, ROWS)]
+    assert parts(50, 128, 256, 5, 2, (4, 4)) == [(0, 50, IMAGES)]  # 50 tiles: one register block
     assert parts(1, 256, 256, 3, 1, (64, 64)) == [(0, 1, ROWS)]
 
 

@@ -10,8 +10,8 @@ products:
     weight gradient  S[f] = Q[f] V[f]^T      Q [a*a,K,L]  outputs of L tiles
 
 A stride s is a sum over the s*s phases of the input's rows and columns, each a stride-1
-convolution with r = ceil(KH / s) taps of its own: so C' = s*s*C channels, in the order (c, row
-phase, column phase). A 4x4 kernel at stride 2 is r = 2, m = 4: 25 products of 64.
+convolution with r = ceil(KH / s) taps of its own: so C' = s*s*C channels, in the order that
+`winograd_phases.py` gives. A 4x4 kernel at stride 2 is r = 2, m = 4: 25 products of 64.
 
 V, Q and the products are stored by blocks of BLOCK tiles, [a*a, L/BLOCK, channels, BLOCK], 0 beyond
 the last tile. L tiles are in work at a time, as many as the caches hold.
@@ -25,7 +25,7 @@ same; the products are in `winograd_products.py`.
 from __future__ import annotations
 
 import os
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -36,13 +36,13 @@ from minigan.backends.cpu.threads import chunks_for, run
 from minigan.backends.cpu.winograd_images import Images
 from minigan.backends.cpu.winograd_kept import kept
 from minigan.backends.cpu.winograd_matrices import SIZES
-from minigan.backends.cpu.winograd_products import BLOCK, add_products, multiply
+from minigan.backends.cpu.winograd_phases import everywhere, reach
+from minigan.backends.cpu.winograd_products import BLOCK, add_products, multiply, points_apart
 from minigan.backends.cpu.winograd_rows import Rows
 from minigan.backends.cpu.winograd_weights import from_points, to_points
 from minigan.backends.protocol import Array, Pair
 
 _BLOCK_BYTES = 1 << 22  # of V and Q, or of one of them and the products
-_APART = 48  # numbers, three cache lines, between points
 _FEWEST_TILES = 128  # matrix products of fewer are slow
 
 _Lanes = type[Images] | type[Rows]
@@ -50,11 +50,13 @@ _OUTPUTS = {r: m for m, r in SIZES}  # tiles of more than 6 points lose float32'
 _EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")
 
 # Nanoseconds on one core (AMD Zen 4): a value of a transform of a window and of an output, either
-# way; one of a weight; a multiply-add of the products and of a direct convolution. Rounded from
-# fits to layers with cold caches, 14 with images in the lanes and 22 with rows, all three maps.
-_TRANSFORMS = {Images: (0.9, 0.3), Rows: (2.6, 0.3)}
-_WEIGHT, _PRODUCT, _DIRECT = 1.4, 0.021, 0.020
-_WORTH_KEEPING = 0.1  # of a convolution's time, for the transform of its weights
+# way; one of a weight, read for the products or, one map of three, transformed back; one of a
+# weight's transform; a multiply-add of the products and of a direct convolution. Rounded from fits
+# to layers with cold caches, 16 with images in the lanes and 26 with rows, all three maps.
+_TRANSFORMS = {Images: (1.0, 0.5), Rows: (3.0, 0.5)}
+_WEIGHT, _WEIGHT_TRANSFORM, _PRODUCT, _DIRECT = 0.4, 0.3, 0.019, 0.020
+_USES = 2  # of a transform of weights that is kept, at least
+_WORTH_KEEPING = 0.03  # of a convolution's time, for the transform of its weights
 _AT_MOST = 0.9  # of a direct convolution's time: a smaller gain is within the error of these
 
 
@@ -74,30 +76,35 @@ def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation:
     return here < _AT_MOST * _DIRECT * direct_pixels * c * k * kernel**2
 
 
+@lru_cache(maxsize=1024)
 def _fastest(n: int, c: int, k: int, kernel: int, stride: int, size: Pair
              ) -> tuple[float, list[_Part]]:  # fmt: skip
     """The nanoseconds that a map takes, and what should become the lanes for which images.
 
-    Images that fill no vector may be left to rows: 50 in the lanes would cost as much as 64.
+    Images that fill no vector may be left to rows: 50 in the lanes would cost as much as 64. But
+    each part reads all the weights, and its last register block may be empty but for a few tiles.
     """
     r, channels = -(-kernel // stride), c * stride**2
     m = _OUTPUTS[r]
-    tiles = -(-size[0] // m) * -(-size[1] // m)
+    a, tiles = m + r - 1, -(-size[0] // m) * -(-size[1] // m)
+    products = int(np.diff(reach(kernel, stride, a, c)).sum()) * k
+    weights = a**2 * channels * k
 
-    def best(images: int) -> tuple[float, _Lanes]:
-        times: list[tuple[float, _Lanes]] = []
-        for lanes, filled in ((Images, -(-images // LANES) * LANES), (Rows, images)):
-            window, output = _TRANSFORMS[lanes]
-            a_tile = channels * window + k * output + channels * k * _PRODUCT
-            times.append((filled * tiles * a_tile, lanes))
-        return min(times, key=lambda item: item[0])
+    def nanoseconds(part: _Part) -> float:
+        images = part.last - part.first
+        filled = -(-images // LANES) * LANES if part.lanes is Images else images
+        window, output = _TRANSFORMS[part.lanes]
+        a_tile = a**2 * (channels * window + k * output)
+        columns = -(-filled * tiles // COLUMNS) * COLUMNS
+        return filled * tiles * a_tile + columns * products * _PRODUCT + weights * _WEIGHT
 
     whole = n // LANES * LANES
-    (most, lanes), (few, lanes_of_rest) = best(whole), best(n - whole)
-    parts = [_Part(0, whole, lanes), _Part(whole, n, lanes_of_rest)]
-    if whole == 0 or whole == n or lanes is lanes_of_rest:
-        parts = [_Part(0, n, lanes if whole else lanes_of_rest)]
-    return (m + r - 1) ** 2 * (most + few + channels * k * _WEIGHT), parts
+    choices = [[_Part(0, n, Images)], [_Part(0, n, Rows)]]
+    if 0 < whole < n:
+        choices.append([_Part(0, whole, Images), _Part(whole, n, Rows)])
+    times = [sum(map(nanoseconds, parts)) for parts in choices]
+    best = times.index(min(times))
+    return times[best] + weights * _WEIGHT_TRANSFORM / _USES, choices[best]
 
 
 class _Part(NamedTuple):
@@ -132,10 +139,12 @@ class _Plan:
         r = -(-kernel // stride)
         m = _OUTPUTS[r]
         self.points, self.channels = (m + r - 1) ** 2, c * stride * stride
+        self.reach = reach(kernel, stride, m + r - 1, c)
+        self.outputs = everywhere(self.points, k)
         most = _most_tiles(self.points, self.channels, k)
         tiles = -(-size[0] // m), -(-size[1] // m)
         nanoseconds, parts = _fastest(n, c, k, kernel, stride, size)
-        of_weights = self.points * self.channels * k * _WEIGHT
+        of_weights = self.points * self.channels * k * _WEIGHT_TRANSFORM
         keep = of_weights > _WORTH_KEEPING * nanoseconds
         self.transform = partial(kept, to_points) if keep else to_points
         self.blocks: list[_Block] = []
@@ -146,12 +155,7 @@ class _Plan:
     def array(self, channels: int, block: _Block) -> Array:
         """[a*a, L/BLOCK, channels, BLOCK], not filled."""
         blocks = -(-block.tiling.columns(block.tiles) // BLOCK)
-        size = blocks * channels * BLOCK
-        memory = np.empty((self.points, size + _APART), np.float32)
-        shape = self.points, blocks, channels, BLOCK
-        row = BLOCK * memory.itemsize
-        strides = memory.strides[0], channels * row, row, memory.itemsize
-        return np.ndarray(shape, np.float32, memory, strides=strides)
+        return points_apart(self.points, blocks, channels, BLOCK)
 
 
 def _nothing() -> Array:
@@ -174,7 +178,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, 
         images, tiling, tiles = block
         v, products = plan.array(plan.channels, block), plan.array(k, block)
         tiling.read(x[images], _nothing(), tiles, v, plan.array(0, block))
-        run(multiply, _chunks(v), u, u.shape[2], 1, plan.channels, v, products)
+        run(multiply, _chunks(v), u, u.shape[2], 1, plan.reach, v, plan.outputs, products)
         tiling.write_outputs(products, tiles, bias, out[images])
     return out
 
@@ -192,7 +196,7 @@ def conv2d_input_grad(
         images, tiling, tiles = block
         q, d = plan.array(k, block), plan.array(plan.channels, block)
         tiling.read(_nothing(), grad[images], tiles, plan.array(0, block), q)
-        run(multiply, _chunks(q), u, 1, u.shape[2], k, q, d)
+        run(multiply, _chunks(q), u, 1, u.shape[2], plan.outputs, q, plan.reach, d)
         tiling.write_windows(d, tiles, bias, out[images])
     return out
 
@@ -200,14 +204,18 @@ def conv2d_input_grad(
 def conv2d_weight_grad(x: Array, grad: Array, stride: int, pad: Pair, kernel_hw: Pair) -> Array:
     """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,*kernel_hw]."""
     (n, k, *size), c = grad.shape, x.shape[1]
+    if n == 0:
+        return np.zeros((k, c, *kernel_hw), x.dtype)
     plan = _Plan(n, c, k, kernel_hw[0], stride, pad, (size[0], size[1]))
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
     padded = -(-plan.channels // COLUMNS) * COLUMNS
-    sums = np.zeros((plan.points, k, padded), x.dtype)
+    sums = points_apart(plan.points, k, padded)
     for block in plan.blocks:
         images, tiling, tiles = block
         v, q = plan.array(padded, block), plan.array(k, block)
         v[:, :, plan.channels :] = 0
         tiling.read(x[images], grad[images], tiles, v, q)
-        run(add_products, chunks_for(plan.points * padded // COLUMNS, 1), q, v, sums)
+        begins = block is plan.blocks[0]
+        chunks = chunks_for(plan.points * padded // COLUMNS, 1)
+        run(add_products, chunks, q, v, plan.reach, begins, sums)
     return from_points(sums, stride, (k, c, *kernel_hw))

@@ -19,6 +19,7 @@ from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, ru
 from minigan.backends.cpu.turn import turn
 from minigan.backends.cpu.winograd_matrices import SIZES, tables
 from minigan.backends.cpu.winograd_mix import mixer
+from minigan.backends.cpu.winograd_phases import place
 from minigan.backends.cpu.winograd_products import BLOCK
 from minigan.backends.protocol import Array, Pair
 
@@ -31,17 +32,19 @@ def _lift(source, channel, group, y0, y1, dense):
     n, channels, height, width = source.shape
     flat, image, size = source.reshape(-1), channels * height * width, (y1 - y0) * width
     start = (group * LANES * channels + channel) * height * width + y0 * width
-    live, whole = n - group * LANES, size // LANES * LANES
-    for first in range(0, LANES, 8):
-        turned = whole if first + 8 <= live else 0
-        for p in range(0, turned, LANES):
-            at, step = np.uintp(start + first * image + p), np.uintp(image)
-            turn(flat, at, step, dense, p * LANES + first, np.uintp(LANES))
-        for lane in range(first, first + 8):
-            for p in range(turned, size):
-                dense[p * LANES + lane] = (
-                    flat[start + lane * image + p] if lane < live else np.float32(0)
-                )
+    live, step = min(LANES, n - group * LANES), np.uintp(image)
+    if live < LANES:
+        _fill(dense, np.uintp(0), size, np.float32(0))
+    # The last turn begins where it ends with the last pixel, and repeats some.
+    turned = live // 8 * 8 if size >= LANES else 0
+    for first in range(0, turned, 8):
+        for p in range(0, size, LANES):
+            pixel = min(p, size - LANES)
+            at = np.uintp(start + first * image + pixel)
+            turn(flat, at, step, dense, pixel * LANES + first, np.uintp(LANES))
+    for lane in range(turned, live):
+        for p in range(size):
+            dense[p * LANES + lane] = flat[start + lane * image + p]
 
 
 @helper
@@ -50,19 +53,20 @@ def _land(dense, target, channel, group, y0, y1, square):
     n, channels, height, width = target.shape
     flat, image, size = target.reshape(-1), channels * height * width, (y1 - y0) * width
     start = (group * LANES * channels + channel) * height * width + y0 * width
-    live = min(LANES, n - group * LANES)
-    turned = size // LANES * LANES if live == LANES else 0
-    lanes = np.uintp(LANES)
-    for p in range(0, turned, LANES):
+    live, lanes = min(LANES, n - group * LANES), np.uintp(LANES)
+    if size < LANES:
+        for lane in range(live):
+            for p in range(size):
+                flat[start + lane * image + p] = dense[p * LANES + lane]
+        return
+    for p in range(0, size, LANES):
+        pixel = min(p, size - LANES)
         for part in range(0, LANES, 8):
-            turn(dense, np.uintp((p + part) * LANES), lanes, square, part, lanes)
-        at, to = np.uintp(0), np.uintp(start + p)
-        for _ in range(LANES):
+            turn(dense, np.uintp((pixel + part) * LANES), lanes, square, part, lanes)
+        at, to = np.uintp(0), np.uintp(start + pixel)
+        for _ in range(live):
             store(flat, to, load(square, at))
             at, to = at + lanes, to + np.uintp(image)
-    for lane in range(live):
-        for p in range(turned, size):
-            flat[start + lane * image + p] = dense[p * LANES + lane]
 
 
 _A, _B = [a for a, _, _ in tables()], [b for _, _, b in tables()]
@@ -120,11 +124,11 @@ def _workspace(size, rows, columns):
 
 
 @helper
-def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, work, points, at):
-    """points[f, :, at + phase] = B^T d B of the windows d of a channel, or A d A^T of its outputs,
+def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, work, points):
+    """points[f, :, place] = B^T d B of the windows d of a channel, or A d A^T of its outputs,
     which have the size m of a tile."""
     dense, plane, scratch = work
-    height, width = source.shape[2:]
+    channels, height, width = source.shape[1:]
     g0, g1, t0, t1 = block
     rows, columns = _plane(m, window, stride, t1 - t0, across)
     top, point = stride * m * t0 - pad[0], points.strides[0] // points.itemsize
@@ -144,10 +148,8 @@ def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, 
             for tx in range(across):
                 for phase in range(stride * stride):
                     y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
-                    start, to = (
-                        (y * columns + x) * LANES,
-                        _position(unit, points.shape[2], at + phase),
-                    )
+                    at = place(phase, stride, channel, channels)
+                    start, to = (y * columns + x) * LANES, _position(unit, points.shape[2], at)
                     if window == m:
                         _outputs_in(kind, plane, start, step, hop, scratch, 0, wide, LANES, window)
                         _outputs_in(kind, scratch, 0, LANES, wide, points, to, point, a * point, a)
@@ -159,11 +161,11 @@ def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, 
 
 @helper
 def _from_points(
-    points, at, block, down, across, kind, a, m, window, stride, pad, bias, work, out, channel
+    points, block, down, across, kind, a, m, window, stride, pad, bias, work, out, channel
 ):
     """A channel's outputs A^T P A of the tiles, or its windows B P B^T, which overlap; + bias."""
     dense, plane, scratch = work
-    height, width = out.shape[2:]
+    channels, height, width = out.shape[1:]
     g0, g1, t0, t1 = block
     rows, columns = _plane(m, window, stride, t1 - t0, across)
     top, point = stride * m * t0 - pad[0], points.strides[0] // points.itemsize
@@ -180,7 +182,8 @@ def _from_points(
             for tx in range(across):
                 for phase in range(stride * stride):
                     y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
-                    start = _position(unit, points.shape[2], at + phase)
+                    at = place(phase, stride, channel, channels)
+                    start = _position(unit, points.shape[2], at)
                     to = (y * columns + x) * LANES
                     if window == m:
                         _outputs_out(
@@ -213,13 +216,13 @@ def _read(chunk, chunks, x, grad, block, across, kind, a, pad, m, stride, v, q):
         # One call for both, because it compiles for seconds.
         if unit < inputs:
             source, channel, window, step, border, work = x, unit, a, stride, pad, windows
-            points, at = v, unit * stride * stride
+            points = v
         else:
             source, channel, window, step, border, work = grad, unit - inputs, m, 1, (0, 0), outputs
-            points, at = q, unit - inputs
+            points = q
         if channel < source.shape[1]:
             _to_points(
-                source, channel, block, across, kind, a, m, window, step, border, work, points, at
+                source, channel, block, across, kind, a, m, window, step, border, work, points
             )
 
 
@@ -231,9 +234,8 @@ def _write(chunk, chunks, points, block, down, across, kind, a, m, window, strid
     dense, _, scratch = _workspace(out.shape[2:], out.shape[2] if last else rows, 0)
     work = dense, np.empty(rows * columns * LANES, np.float32), scratch
     for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
-        at = c * stride * stride
         _from_points(
-            points, at, block, down, across, kind, a, m, window, stride, pad, bias[c], work, out, c
+            points, block, down, across, kind, a, m, window, stride, pad, bias[c], work, out, c
         )
 
 

@@ -23,6 +23,7 @@ from minigan.backends.cpu.lanes import (
 )
 from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
 from minigan.backends.cpu.winograd_matrices import matrices
+from minigan.backends.cpu.winograd_phases import place
 from minigan.backends.cpu.winograd_products import BLOCK
 from minigan.backends.protocol import Array, Pair
 
@@ -135,8 +136,8 @@ def _phases_together(plane, start, apart, line, size):
 
 
 @helper
-def _windows_to_points(x, c, row0, rows, pad, m, stride, bt, tiles, work, v, at):
-    """The L = rows * tw tiles of channel c: v[f, :, at + phase] = B^T d B.
+def _windows_to_points(x, c, row0, rows, pad, m, stride, bt, tiles, work, v):
+    """The L = rows * tw tiles of channel c: v[f, :, place] = B^T d B.
 
     A window has `over` = r - 1 pixels more than its m outputs, which are the first ones of the
     next tile; the rows of neighbouring tiles share them in `plane`, a slot a row. Those right of
@@ -190,12 +191,13 @@ def _windows_to_points(x, c, row0, rows, pad, m, stride, bt, tiles, work, v, at)
                         streams[to + t] = streams[start + t]
                     for g in range(rows):
                         streams[(m + j) * pitch + g * tw + tw - 1] = end_band[last + g * over + j]
-                to = i * a * point + (at + phase_y * stride + phase_x) * BLOCK
+                at = place(phase_y * stride + phase_x, stride, c, x.shape[1])
+                to = i * a * point + at * BLOCK
                 _mix(bt, streams, 0, pitch, BLOCK, v, to, point, hop, length)
 
 
 @helper
-def _points_to_windows(d, at, c, row0, rows, pad, m, stride, b, tiles, work, out):
+def _points_to_windows(d, c, row0, rows, pad, m, stride, b, tiles, work, out):
     """Add B D B^T of the tiles to out[:, c]: the transpose of `_windows_to_points`."""
     plane, band, ends, end_band, streams, image_line = work
     a, (th, tw) = b.shape[0], tiles
@@ -209,7 +211,8 @@ def _points_to_windows(d, at, c, row0, rows, pad, m, stride, b, tiles, work, out
     for phase_y in range(stride):
         for i in range(a):
             for phase_x in range(stride):
-                start = i * a * point + (at + phase_y * stride + phase_x) * BLOCK
+                at = place(phase_y * stride + phase_x, stride, c, out.shape[1])
+                start = i * a * point + at * BLOCK
                 _mix(b, d, start, point, hop, streams, 0, pitch, BLOCK, length)
                 last = i * end_line + phase_x * rows * over
                 for j in range(over - 1, -1, -1):
@@ -339,14 +342,11 @@ def _workspace(a, m, stride, rows, tw):
 @kernel
 def _read(chunk, chunks, x, grad, row0, rows, pad, m, stride, bt, a_matrix, tiles, v, q):
     """V of all channels of x and Q of all of grad for some rows of tiles; either may be empty."""
-    work, phases = _workspace(bt.shape[0], m, stride, rows, tiles[1]), stride * stride
-    inputs = x.shape[1]
+    work, inputs = _workspace(bt.shape[0], m, stride, rows, tiles[1]), x.shape[1]
     units = inputs + q.shape[2]
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         if unit < inputs:
-            _windows_to_points(
-                x, unit, row0, rows, pad, m, stride, bt, tiles, work, v, unit * phases
-            )
+            _windows_to_points(x, unit, row0, rows, pad, m, stride, bt, tiles, work, v)
         else:
             _outputs_to_points(grad, unit - inputs, row0, rows, m, a_matrix, tiles, work, q)
 
@@ -360,12 +360,11 @@ def _write_outputs(chunk, chunks, products, row0, rows, m, at, tiles, bias, out)
 
 @kernel
 def _write_windows(chunk, chunks, d, row0, rows, pad, m, stride, b, tiles, bias, out):
-    work, phases = _workspace(b.shape[0], m, stride, rows, tiles[1]), stride * stride
-    channels = out.shape[1]
+    work, channels = _workspace(b.shape[0], m, stride, rows, tiles[1]), out.shape[1]
     for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
         if row0 == 0:
             out[:, c] = bias[c]
-        _points_to_windows(d, c * phases, c, row0, rows, pad, m, stride, b, tiles, work, out)
+        _points_to_windows(d, c, row0, rows, pad, m, stride, b, tiles, work, out)
 
 
 class Rows:
