@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigan import ops
-from minigan.ops import conv, resample, shape
+from minigan.ops import activation, conv, resample, shape
 from minigan.random import Generator
 from minigan.tensor import Tensor
 
@@ -424,6 +424,13 @@ _entry("relu", ops.relu, "relu", kink(ties(3, 4)))
 _entry("leaky_relu", ops.leaky_relu, "F.leaky_relu",
        S(real(3, 4), 0.2), S(real(3, 4), negative_slope=-0.3), S(real(3, 4), 0.0),
        kink(ties(3, 4), 0.2))
+_entry("relu_backward", lambda grad, y: activation.ReLUBackward()(grad, y),
+       lambda grad, y: torch.where(y > 0, grad, 0.0 * grad) + 0.0 * y,
+       S(real(3, 4), real(3, 4)), S(real(2, 3, 2, 2), Fixed(real(2, 3, 2, 2))))
+_entry("leaky_relu_backward",
+       lambda grad, x, slope: activation.LeakyReLUBackward(slope)(grad, x),
+       lambda grad, x, slope: torch.where(x > 0, grad, slope * grad) + 0.0 * x,
+       S(real(3, 4), real(3, 4), 0.2), S(real(2, 3, 2, 2), Fixed(real(2, 3, 2, 2)), -0.3))
 _entry("elu", ops.elu, "F.elu", S(real(3, 4), 0.5), S(real(3, 4) * 3.0, alpha=2.0),
        kink(ties(3, 4)))
 _entry("softplus", ops.softplus, "F.softplus", S(real(3, 4), 2.0), S(real(3, 4), beta=0.5))

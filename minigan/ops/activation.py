@@ -12,6 +12,10 @@ from minigan.ops.operands import normalize_axis, require_float
 from minigan.tensor import Tensor
 
 
+def _zeros_like(x: Tensor) -> Tensor:
+    return Tensor._wrap(kernels_for(x._array).xp.zeros_like(x._array))
+
+
 class ReLU(Function):
     """y = max(x, 0); dx = dy where y > 0, else 0."""
 
@@ -21,11 +25,33 @@ class ReLU(Function):
         return kernels_for(x).relu(x)
 
     def backward(self, grad: Tensor) -> Tensor:
-        y = self.saved[0]
-        return grad * Tensor._wrap((y._array > 0).astype(y.dtype))
+        return ReLUBackward()(grad, self.saved[0].detach())
 
     def backward_arrays(self, grad: Any) -> Any:
-        return kernels_for(grad).relu_backward(grad, self.saved[0]._array)
+        return kernels_for(grad).relu_backward(grad, self.saved_arrays[0])
+
+
+class ReLUBackward(Function):
+    """dx = dy where y > 0, else 0: linear in dy and its own transpose, and constant in y."""
+
+    saves = (1,)
+
+    def forward(self, grad: Any, y: Any) -> Any:
+        return kernels_for(grad).relu_backward(grad, y)
+
+    def backward(self, grad: Tensor) -> Any:
+        (y,) = self.saved
+        return (
+            ReLUBackward()(grad, y.detach()) if self.needs[0] else None,
+            _zeros_like(y) if self.needs[1] else None,
+        )
+
+    def backward_arrays(self, grad: Any) -> Any:
+        (y,) = self.saved_arrays
+        return (
+            kernels_for(grad).relu_backward(grad, y) if self.needs[0] else None,
+            kernels_for(grad).xp.zeros_like(y) if self.needs[1] else None,
+        )
 
 
 class LeakyReLU(Function):
@@ -40,12 +66,37 @@ class LeakyReLU(Function):
         return kernels_for(x).leaky_relu(x, self.slope)
 
     def backward(self, grad: Tensor) -> Tensor:
-        x = self.saved[0]._array
-        one, slope = x.dtype.type(1), x.dtype.type(self.slope)
-        return grad * Tensor._wrap(kernels_for(x).xp.where(x > 0, one, slope))
+        return LeakyReLUBackward(self.slope)(grad, self.saved[0].detach())
 
     def backward_arrays(self, grad: Any) -> Any:
-        return kernels_for(grad).leaky_relu_backward(grad, self.saved[0]._array, self.slope)
+        return kernels_for(grad).leaky_relu_backward(grad, self.saved_arrays[0], self.slope)
+
+
+class LeakyReLUBackward(Function):
+    """dx = dy where x > 0, else slope dy: linear in dy and its own transpose, and constant in x."""
+
+    saves = (1,)
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, grad: Any, x: Any) -> Any:
+        return kernels_for(grad).leaky_relu_backward(grad, x, self.slope)
+
+    def backward(self, grad: Tensor) -> Any:
+        (x,) = self.saved
+        return (
+            LeakyReLUBackward(self.slope)(grad, x.detach()) if self.needs[0] else None,
+            _zeros_like(x) if self.needs[1] else None,
+        )
+
+    def backward_arrays(self, grad: Any) -> Any:
+        (x,) = self.saved_arrays
+        kernels = kernels_for(grad)
+        return (
+            kernels.leaky_relu_backward(grad, x, self.slope) if self.needs[0] else None,
+            kernels.xp.zeros_like(x) if self.needs[1] else None,
+        )
 
 
 class Tanh(Function):

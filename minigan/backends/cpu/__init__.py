@@ -3,6 +3,7 @@
 Imported at the first kernel call only, because importing numba takes half a second.
 """
 
+from minigan.backends.cpu.channel_sums import sum
 from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cpu.linalg import matmul
 from minigan.backends.cpu.memory import keep_freed_memory
@@ -77,6 +78,7 @@ __all__ = [
     "sigmoid_backward",
     "softplus",
     "softplus_backward",
+    "sum",
     "tanh",
     "tanh_backward",
     "upsample_conv2d",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu.channel_sums import sum_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -23,17 +24,6 @@ _SMALLEST = 1 << 15  # elements that are worth a thread
 def _span(start, end):
     """Positions start to end; unsigned, which spares the check for negative ones."""
     return range(np.uintp(start), np.uintp(end))
-
-
-@helper
-def _sum(values, start, end):
-    total = np.float64(0)
-    for first in range(start, end, _RUN):
-        part = np.float32(0)
-        for i in _span(first, min(first + _RUN, end)):
-            part += values[i]
-        total += part
-    return total
 
 
 @helper
@@ -67,7 +57,7 @@ def _batch_norm(chunk, chunks, x, weight, bias, eps, n, channels, pixels, y, mea
         total = 0.0
         for b in range(n):
             start = (b * channels + c) * pixels
-            total += _sum(x, start, start + pixels)
+            total += sum_of(x, start, start + pixels)
         mean[c] = total / count
         total = 0.0
         for b in range(n):
@@ -106,7 +96,7 @@ def _batch_norm_backward(
         total, products = 0.0, 0.0
         for b in range(n):
             start = (b * channels + c) * pixels
-            total += _sum(grad, start, start + pixels)
+            total += sum_of(grad, start, start + pixels)
             products += _sum_products(grad, x, m, start, start + pixels)
         grad_bias[c] = total
         grad_weight[c] = products * inverse_std
@@ -176,7 +166,7 @@ def _row_norm(chunk, chunks, x, eps, length, xhat, mean, var):
     rows, count = mean.size, max(length, 1)
     for row in range(chunk * rows // chunks, (chunk + 1) * rows // chunks):
         start, end = row * length, (row + 1) * length
-        mean[row] = _sum(x, start, end) / count
+        mean[row] = sum_of(x, start, end) / count
         var[row] = _sum_squares(x, mean[row], start, end) / count
         m, scale = mean[row], np.float32(1.0 / np.sqrt(var[row] + eps))
         for i in _span(start, end):
@@ -189,7 +179,7 @@ def _row_norm_backward(chunk, chunks, grad, xhat, var, eps, length, out):
     rows, count = var.size, max(length, 1)
     for row in range(chunk * rows // chunks, (chunk + 1) * rows // chunks):
         start, end = row * length, (row + 1) * length
-        average = np.float32(_sum(grad, start, end) / count)
+        average = np.float32(sum_of(grad, start, end) / count)
         slope = np.float32(_sum_products(grad, xhat, np.float32(0), start, end) / count)
         scale = np.float32(1.0 / np.sqrt(var[row] + eps))
         for i in _span(start, end):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigan.backends.cpu.threads import chunks_for, kernel, run
 from minigan.backends.protocol import Array
 
 _MOST_BYTES = 3 << 26  # of all that is kept: the networks of DCGAN at 64 pixels
@@ -31,13 +32,29 @@ _kept: OrderedDict[tuple[int, tuple[int, ...], int], _Kept] = OrderedDict()  # t
 _lock = threading.Lock()
 
 
+@kernel
+def _differences(chunk, chunks, a, b, found):
+    """found[chunk] is not 0 where bits of the chunk differ."""
+    bits = np.int32(0)
+    for i in range(np.uintp(chunk * a.size // chunks), np.uintp((chunk + 1) * a.size // chunks)):
+        bits |= a[i] ^ b[i]
+    found[chunk] = bits
+
+
+def _same_bits(a: Array, b: Array) -> bool:
+    chunks = chunks_for(a.size, 1 << 16)
+    found = np.zeros(chunks, np.int32)
+    run(_differences, chunks, a.reshape(-1).view(np.int32), b.reshape(-1).view(np.int32), found)
+    return not found.any()
+
+
 def kept(transform: Callable[[Array, int], Array], weight: Array, stride: int) -> Array:
     """transform(weight, stride), computed now or before; to be read only."""
     weight = np.ascontiguousarray(weight)
     key = weight.__array_interface__["data"][0], weight.shape, stride
     with _lock:
         found = _kept.pop(key, None)
-    if found is None or not np.array_equal(found.weight.view(np.int32), weight.view(np.int32)):
+    if found is None or not _same_bits(found.weight, weight):
         found = _Kept(weight.copy(), transform(weight, stride))
     with _lock:
         _kept[key] = found

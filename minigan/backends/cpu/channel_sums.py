@@ -1,0 +1,49 @@
+"""The sum of each channel of a batch of images: the gradient of a convolution's bias.
+
+As in `norm.py`, sums are float32 over short runs, which vectorise, and float64 across runs. NumPy's
+own sum over these axes goes image by image on one thread.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigan.backends import reference
+from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
+from minigan.backends.protocol import Array
+
+_RUN = 1024
+_SMALLEST = 1 << 15  # elements that are worth a thread
+
+
+@helper
+def sum_of(values, start, end):
+    """Of values[start:end], flat float32 -> float64."""
+    total = np.float64(0)
+    for first in range(start, end, _RUN):
+        part = np.float32(0)
+        for i in range(np.uintp(first), np.uintp(min(first + _RUN, end))):
+            part += values[i]
+        total += part
+    return total
+
+
+@kernel
+def _channel_sums(chunk, chunks, x, n, channels, pixels, out):
+    for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
+        total = 0.0
+        for b in range(n):
+            start = (b * channels + c) * pixels
+            total += sum_of(x, start, start + pixels)
+        out[c] = total
+
+
+def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """numpy.sum; here only where it leaves the channels of x [N,C,H,W], float32."""
+    if axes != (0, 2, 3) or x.ndim != 4 or not all_float32(x):
+        return reference.sum(x, axes, keepdims)
+    n, channels, height, width = x.shape
+    out = np.empty((1, channels, 1, 1) if keepdims else channels, np.float32)
+    flat, chunks = np.ascontiguousarray(x).reshape(-1), chunks_for(x.size, _SMALLEST)
+    run(_channel_sums, chunks, flat, n, channels, height * width, out.reshape(-1))
+    return out
