@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from minigan.backends import reference
-from minigan.backends.cpu import conv, threads, winograd
-from minigan.backends.cpu.winograd_matrices import matrices
+from minigan.backends.cpu import conv, threads, winograd, winograd_plan
+from minigan.backends.cpu.winograd_images import Images
+from minigan.backends.cpu.winograd_matrices import TILES, matrices, tables
 from minigan.backends.cpu.winograd_phases import place, reach
+from minigan.backends.cpu.winograd_plan import Part
+from minigan.backends.cpu.winograd_rows import Rows
 from minigan.backends.cpu.winograd_weights import to_points
 
 # N, C, H, W, K, kernel, stride, padding
@@ -42,7 +45,7 @@ def arrays(geometry):
     return x, weight, grad, rng.standard_normal(k), rng.standard_normal(c), window
 
 
-IMAGES, ROWS = winograd.Images, winograd.Rows
+IMAGES, ROWS = Images, Rows
 # What becomes the lanes for the first half of the images, and for the others.
 LANES = pytest.mark.parametrize(
     "lanes", [(IMAGES, IMAGES), (ROWS, ROWS), (IMAGES, ROWS)], ids=["images", "rows", "both"]
@@ -50,14 +53,15 @@ LANES = pytest.mark.parametrize(
 
 
 def put_in_lanes(monkeypatch, lanes):
-    def fastest(n, *args):
+    def fastest(sizes):
+        n = sizes.n
         if lanes[0] is lanes[1]:
-            return 0.0, [winograd._Part(0, n, lanes[0])]
+            return 0.0, [Part(0, n, lanes[0])]
         half = -(-n // 2)
-        parts = [winograd._Part(0, half, lanes[0]), winograd._Part(half, n, lanes[1])]
+        parts = [Part(0, half, lanes[0]), Part(half, n, lanes[1])]
         return 0.0, [part for part in parts if part.first < part.last]
 
-    monkeypatch.setattr(winograd, "_fastest", fastest)
+    monkeypatch.setattr(winograd_plan, "fastest", fastest)
 
 
 @LANES
@@ -85,8 +89,8 @@ def test_all_three_maps(monkeypatch, geometry, lanes):
 @LANES
 @pytest.mark.parametrize("block_tiles", [1, 7, 200])
 def test_blocks_of_few_tiles(monkeypatch, block_tiles, lanes):
-    monkeypatch.setattr(winograd, "_BLOCK_BYTES", 0)
-    monkeypatch.setattr(winograd, "_FEWEST_TILES", block_tiles)
+    monkeypatch.setattr(winograd_plan, "_BLOCK_BYTES", 0)
+    monkeypatch.setattr(winograd_plan, "_FEWEST_TILES", block_tiles)
     test_all_three_maps(monkeypatch, (20, 3, 15, 18, 5, 4, 2, (1, 1)), lanes)
     test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 3, 1, (1, 1)), lanes)
     test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 5, 1, (1, 1)), lanes)
@@ -99,6 +103,12 @@ def test_the_matrices_compute_a_correlation(m, r):
     d, w = rng.standard_normal(m + r - 1), rng.standard_normal(r)
     expected = [np.dot(w, d[i : i + r]) for i in range(m)]
     np.testing.assert_allclose(a.T @ ((g @ w) * (b.T @ d)), expected, atol=1e-6)
+
+
+def test_a_kind_of_tiles_has_matrices_of_its_sizes():
+    for tile, (a, g, b) in zip(TILES, tables(), strict=True):
+        assert a.shape == (tile.products, tile.outputs) and g.shape == (tile.products, tile.taps)
+        assert b.shape == (tile.window, tile.window)
 
 
 @LANES
@@ -131,7 +141,8 @@ def test_the_rounding_error_is_small(monkeypatch, kernel, stride, lanes):
 def test_weights_out_of_reach_are_zero_and_all_others_are_not(kernel, stride):
     channels = 3
     weight = np.random.default_rng(0).uniform(1, 2, (2, channels, kernel, kernel))
-    u = to_points(weight.astype(np.float32), stride)[:, :, : stride**2 * channels]
+    tile = next(tile for tile in TILES if tile.taps == -(-kernel // stride))
+    u = to_points(weight.astype(np.float32), tile, stride)[:, :, : stride**2 * channels]
     multiplied = np.zeros(u.shape, bool)
     for f, (first, last) in enumerate(reach(kernel, stride, round(len(u) ** 0.5), channels)):
         multiplied[f, :, first:last] = True
@@ -165,7 +176,7 @@ def test_which_layers_belong_here():
 
 def test_what_becomes_the_lanes():
     def parts(n, *sizes):
-        return [tuple(part) for part in winograd._fastest(n, *sizes)[1]]
+        return [tuple(part) for part in winograd_plan.fastest(winograd._sizes(n, *sizes))[1]]
 
     assert parts(64, 128, 256, 4, 2, (8, 8)) == [(0, 64, IMAGES)]
     assert parts(63, 128, 256, 4, 2, (8, 8)) == [(0, 63, IMAGES)]  # one lane without an image

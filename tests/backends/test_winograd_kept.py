@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigan.backends import reference
-from minigan.backends.cpu import winograd, winograd_kept
+from minigan.backends.cpu import winograd, winograd_kept, winograd_plan
 from minigan.backends.cpu.winograd_kept import kept
 
 
@@ -89,8 +89,8 @@ def test_weights_that_are_too_large_are_not_kept(monkeypatch):
 def test_a_convolution_sees_an_update_of_its_weights(monkeypatch):
     """Both maps that read weights, before and after each of two updates in place."""
     calls = []
-    transform = winograd.to_points
-    monkeypatch.setattr(winograd, "to_points", lambda *a: calls.append(1) or transform(*a))
+    transform = winograd_plan.to_points
+    monkeypatch.setattr(winograd_plan, "to_points", lambda *a: calls.append(1) or transform(*a))
     rng = np.random.default_rng(3)
     x, weight = rng.standard_normal((2, 8, 9, 9), np.float32), some_weight(4, (256, 8, 3, 3))
     grad = rng.standard_normal((2, 256, 9, 9), np.float32)

@@ -27,6 +27,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu import winograd_upsample
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -358,7 +359,9 @@ def upsample_conv2d(x: Array, weight: Array, bias: Array | None) -> Array:
     """conv2d(upsample_nearest(x, 2), weight, padding 1) from x [N,C,H,W], weight [K,C,3,3]."""
     if not all_float32(x, weight, bias):
         return reference.upsample_conv2d(x, weight, bias)
-    (n, _, height, width), k = x.shape, weight.shape[0]
+    (n, c, height, width), k = x.shape, weight.shape[0]
+    if winograd_upsample.suits(n, c, k, (height, width)):
+        return winograd_upsample.upsample_conv2d(x, weight, bias)
     x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
     bias = np.zeros(k, x.dtype) if bias is None else np.ascontiguousarray(bias)
     out = np.empty((n, k, 2 * height, 2 * width), x.dtype)
@@ -372,6 +375,8 @@ def upsample_conv2d_input_grad(grad: Array, weight: Array) -> Array:
     if not all_float32(grad, weight):
         return reference.upsample_conv2d_input_grad(grad, weight)
     n, height, width = grad.shape[0], grad.shape[2] // 2, grad.shape[3] // 2
+    if winograd_upsample.suits(n, weight.shape[1], grad.shape[1], (height, width)):
+        return winograd_upsample.upsample_conv2d_input_grad(grad, weight)
     grad, weight = np.ascontiguousarray(grad), np.ascontiguousarray(weight)
     out = np.empty((n, weight.shape[1], height, width), grad.dtype)
     images, rows, tiles = _tile(n, height, width, _TILE_PIXELS)
@@ -385,6 +390,8 @@ def upsample_conv2d_weight_grad(x: Array, grad: Array) -> Array:
     if not all_float32(x, grad):
         return reference.upsample_conv2d_weight_grad(x, grad)
     (n, c, height, width), k = x.shape, grad.shape[1]
+    if winograd_upsample.suits(n, c, k, (height, width)):
+        return winograd_upsample.upsample_conv2d_weight_grad(x, grad)
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
     images, rows, tiles = _tile(n, height, width, _WEIGHT_GRAD_TILE_PIXELS)
     sums = np.empty((min(_WEIGHT_GRAD_CHUNKS, max(tiles, 1)), 9 * k, c), x.dtype)

@@ -17,7 +17,7 @@ from minigan.backends.cpu.lanes import LANES, add, load, spread, store
 from minigan.backends.cpu.register_block import COLUMNS
 from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
-from minigan.backends.cpu.winograd_matrices import SIZES, tables
+from minigan.backends.cpu.winograd_matrices import TILES, Tile, tables
 from minigan.backends.cpu.winograd_mix import mixer
 from minigan.backends.cpu.winograd_phases import place
 from minigan.backends.cpu.winograd_products import BLOCK
@@ -69,7 +69,7 @@ def _land(dense, target, channel, group, y0, y1, square):
             at, to = at + lanes, to + np.uintp(image)
 
 
-_A, _B = [a for a, _, _ in tables()], [b for _, _, b in tables()]
+_A, _B = [a for a, _, _ in tables()], [b for _, _, b in tables()[:2]]  # of 5 and of 6 points
 _windows_in, _outputs_in = mixer([b.T for b in _B]), mixer(_A)
 _windows_out, _windows_added, _outputs_out = mixer(_B), mixer(_B, True), mixer([a.T for a in _A])
 
@@ -112,6 +112,9 @@ def _plane(m, window, stride, down, across):
     return stride * (m * down + over), stride * (m * across + over)
 
 
+_LARGEST = max(tile.products * max(tile.outputs, tile.window) for tile in TILES)
+
+
 @helper
 def _workspace(size, rows, columns):
     """A dense array of pixels, a plane with zeros around them, and a tile between two mixes."""
@@ -119,14 +122,14 @@ def _workspace(size, rows, columns):
     return (
         np.empty(pixels * LANES, np.float32),
         np.zeros(rows * columns * LANES, np.float32),
-        np.empty(36 * LANES, np.float32),
+        np.empty(_LARGEST * LANES, np.float32),
     )
 
 
 @helper
 def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, work, points):
     """points[f, :, place] = B^T d B of the windows d of a channel, or A d A^T of its outputs,
-    which have the size m of a tile."""
+    which have the size m of a step from tile to tile; a numbers along an axis."""
     dense, plane, scratch = work
     channels, height, width = source.shape[1:]
     g0, g1, t0, t1 = block
@@ -206,23 +209,24 @@ def _from_points(
 
 
 @kernel
-def _read(chunk, chunks, x, grad, block, across, kind, a, pad, m, stride, v, q):
+def _read(chunk, chunks, x, grad, block, across, tile, kind, pad, stride, v, q):
     """V of all channels of x and Q of all of grad for a block of tiles; either may be empty."""
     inputs, down = x.shape[1], block[3] - block[2]
-    windows = _workspace(x.shape[2:], *_plane(m, a, stride, down, across))
-    outputs = _workspace(grad.shape[2:], *_plane(m, m, 1, down, across))
+    m_outputs, m_inputs, wide, products = tile
+    windows = _workspace(x.shape[2:], *_plane(m_inputs, wide, stride, down, across))
+    outputs = _workspace(grad.shape[2:], *_plane(m_outputs, m_outputs, 1, down, across))
     units = inputs + q.shape[2]
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         # One call for both, because it compiles for seconds.
         if unit < inputs:
-            source, channel, window, step, border, work = x, unit, a, stride, pad, windows
-            points = v
+            source, channel, step, border, work, points = x, unit, stride, pad, windows, v
+            table, a, m, window = wide - 5, wide, m_inputs, wide
         else:
-            source, channel, window, step, border, work = grad, unit - inputs, m, 1, (0, 0), outputs
-            points = q
+            source, channel, step, border, work, points = grad, unit - inputs, 1, (0, 0), outputs, q
+            table, a, m, window = kind, products, m_outputs, m_outputs
         if channel < source.shape[1]:
             _to_points(
-                source, channel, block, across, kind, a, m, window, step, border, work, points
+                source, channel, block, across, table, a, m, window, step, border, work, points
             )
 
 
@@ -253,11 +257,9 @@ def _fullest(groups: int, columns: int, most: int) -> int:
 class Images:
     """The tiles of n images, and the blocks of them that are in work at a time."""
 
-    def __init__(
-        self, n: int, tiles: Pair, m: int, r: int, stride: int, pad: Pair, most: int
-    ) -> None:
-        self._tiles, self._m, self._stride, self._pad = tiles, m, stride, pad
-        self._a, self._kind = m + r - 1, SIZES.index((m, r))
+    def __init__(self, n: int, tiles: Pair, tile: Tile, stride: int, pad: Pair, most: int) -> None:
+        self._tiles, self._tile, self._stride, self._pad = tiles, tile, stride, pad
+        self._kind = TILES.index(tile)
         groups, (down, across) = -(-n // LANES), tiles
         step = _fullest(groups, down * across * LANES, most)
         length = min(down, max(1, most // (across * LANES)))
@@ -277,15 +279,17 @@ class Images:
         units = x.shape[1] + q.shape[2]
         if self.columns(block) % BLOCK:
             v[:, -1, :, LANES:] = q[:, -1, :, LANES:] = 0
-        run(_read, chunks_for(units, 4), x, grad, block, self._tiles[1], self._kind, self._a,
-            self._pad, self._m, self._stride, v, q)  # fmt: skip
+        run(_read, chunks_for(units, 4), x, grad, block, self._tiles[1], self._tile[:4],
+            self._kind, self._pad, self._stride, v, q)  # fmt: skip
 
     def write_outputs(self, products: Array, block: _Block, bias: Array, out: Array) -> None:
         """A^T M A + bias of all channels."""
-        run(_write, chunks_for(out.shape[1], 4), products, block, *self._tiles, self._kind, self._a,
-            self._m, self._m, 1, (0, 0), bias, out)  # fmt: skip
+        m, a = self._tile.outputs, self._tile.products
+        run(_write, chunks_for(out.shape[1], 4), products, block, *self._tiles, self._kind, a,
+            m, m, 1, (0, 0), bias, out)  # fmt: skip
 
     def write_windows(self, d: Array, block: _Block, bias: Array, out: Array) -> None:
         """B D B^T + bias of all channels, added up where windows overlap."""
-        run(_write, chunks_for(out.shape[1], 4), d, block, *self._tiles, self._kind, self._a,
-            self._m, self._a, self._stride, self._pad, bias, out)  # fmt: skip
+        m, a = self._tile.step, self._tile.window
+        run(_write, chunks_for(out.shape[1], 4), d, block, *self._tiles, a - 5, a,
+            m, a, self._stride, self._pad, bias, out)  # fmt: skip

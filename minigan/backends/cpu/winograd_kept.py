@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class _Kept(NamedTuple):
     u: Array
 
 
-_kept: OrderedDict[tuple[int, tuple[int, ...], int], _Kept] = OrderedDict()  # the newest use last
+_kept: OrderedDict[tuple[Any, ...], _Kept] = OrderedDict()  # the newest use last
 _lock = threading.Lock()
 
 
@@ -48,14 +48,14 @@ def _same_bits(a: Array, b: Array) -> bool:
     return not found.any()
 
 
-def kept(transform: Callable[[Array, int], Array], weight: Array, stride: int) -> Array:
-    """transform(weight, stride), computed now or before; to be read only."""
+def kept(transform: Callable[..., Array], weight: Array, *how: Any) -> Array:
+    """transform(weight, *how), computed now or before; to be read only."""
     weight = np.ascontiguousarray(weight)
-    key = weight.__array_interface__["data"][0], weight.shape, stride
+    key = weight.__array_interface__["data"][0], weight.shape, how
     with _lock:
         found = _kept.pop(key, None)
     if found is None or not _same_bits(found.weight, weight):
-        found = _Kept(weight.copy(), transform(weight, stride))
+        found = _Kept(weight.copy(), transform(weight, *how))
     with _lock:
         _kept[key] = found
         while sum(one.u.nbytes + one.weight.nbytes for one in _kept.values()) > _MOST_BYTES:

@@ -52,20 +52,26 @@ def mixing(matrix: Array, adding: bool = False) -> Any:
 
 
 def mixer(tables: list[Array], adding: bool = False) -> Any:
-    """`mixing` by the table of a kind of tiles, `count` times, each `hop` and `to_hop` further."""
-    first, second, third = (mixing(table, adding) for table in tables)
+    """`mixing` by the table of a kind, `count` times, each `hop` and `to_hop` further."""
+    first = mixing(tables[0], adding)
+
+    @helper
+    def only(kind, source, start, step, hop, target, to, to_step, to_hop, count):
+        at, apart, out, out_apart = np.uintp(start), np.uintp(step), np.uintp(to), np.uintp(to_step)
+        for _ in range(count):
+            first(source, at, apart, target, out, out_apart)
+            at, out = at + np.uintp(hop), out + np.uintp(to_hop)
+
+    if len(tables) == 1:
+        return only
+    others = mixer(tables[1:], adding)
 
     @helper
     def mix(kind, source, start, step, hop, target, to, to_step, to_hop, count):
-        at, apart, out, out_apart = np.uintp(start), np.uintp(step), np.uintp(to), np.uintp(to_step)
-        for _ in range(count):
-            if kind == 0:
-                first(source, at, apart, target, out, out_apart)
-            elif kind == 1:
-                second(source, at, apart, target, out, out_apart)
-            else:
-                third(source, at, apart, target, out, out_apart)
-            at, out = at + np.uintp(hop), out + np.uintp(to_hop)
+        if kind == 0:
+            only(kind, source, start, step, hop, target, to, to_step, to_hop, count)
+        else:
+            others(kind - 1, source, start, step, hop, target, to, to_step, to_hop, count)
 
     return mix
 

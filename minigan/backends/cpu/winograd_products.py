@@ -34,12 +34,12 @@ def points_apart(points: int, *shape: int) -> Array:
 
 
 @kernel
-def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, out):
-    """out[f] = A[f] b[f]: b [points, L/BLOCK, inner, BLOCK], out the same with the rows of A.
+def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, starts, pairs, out):
+    """out[f] = sum of A[p] b[q] over the pairs (p, q) from starts[f] to starts[f + 1].
 
-    Element (i, r) of A[f] is a[f] flat at i * row_step + r * inner_step, so that a matrix and
-    its transpose are read where they lie. It is 0 where r is not in reach[f], from and to, or i
-    not in rows_reach[f].
+    b [points, L/BLOCK, inner, BLOCK], out the same with the rows of A. Element (i, r) of A[p] is
+    a[p] flat at i * row_step + r * inner_step, so that a matrix and its transpose are read where
+    they lie. It is 0 where r is not in reach[p], from and to, or i not in rows_reach[f].
     """
     points, blocks, rows = out.shape[:3]
     a_point, inner = a.strides[0] // a.itemsize, b.shape[2]
@@ -49,8 +49,7 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, out):
     units = points * panels
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         f, block = unit // panels, unit % panels * _TOGETHER
-        (r0, r1), (i0, i1) = reach[f], rows_reach[f]
-        at = np.uintp(f * b_point + (block * inner + r0) * BLOCK)
+        i0, i1 = rows_reach[f]
         # Where registers are many the second vector is the next block's, if there is one.
         alone = _TOGETHER == 2 and block + 1 == blocks
         upper = np.uintp(WIDE if _TOGETHER == 1 else 0 if alone else inner * BLOCK)
@@ -60,14 +59,18 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, out):
             _put(out, to, next_block, alone, zeros_wide(), zeros_wide())
         for i in range(i0, i1, 4):
             # Beyond the last row the last one is computed again, and not stored.
-            last, origin = i1 - 1, f * a_point + r0 * inner_step
-            p0 = np.uintp(origin + i * row_step)
-            p1 = np.uintp(origin + min(i + 1, last) * row_step)
-            p2 = np.uintp(origin + min(i + 2, last) * row_step)
-            p3 = np.uintp(origin + min(i + 3, last) * row_step)
-            x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
-                no_terms(), a, p0, p1, p2, p3, step, b, at, upper, row, r1 - r0
-            )
+            last, sums = i1 - 1, no_terms()
+            for pair in range(starts[f], starts[f + 1]):
+                p, q = pairs[pair]
+                r0, r1 = reach[p]
+                at = np.uintp(q * b_point + (block * inner + r0) * BLOCK)
+                origin = p * a_point + r0 * inner_step
+                p0 = np.uintp(origin + i * row_step)
+                p1 = np.uintp(origin + min(i + 1, last) * row_step)
+                p2 = np.uintp(origin + min(i + 2, last) * row_step)
+                p3 = np.uintp(origin + min(i + 3, last) * row_step)
+                sums = add_terms(sums, a, p0, p1, p2, p3, step, b, at, upper, row, r1 - r0)
+            x0, y0, x1, y1, x2, y2, x3, y3 = sums
             to = np.uintp(f * out_point + (block * rows + i) * BLOCK)
             _put(out, to, next_block, alone, x0, y0)
             if i + 1 < i1:
@@ -86,8 +89,8 @@ def _put(out, at, next_block, alone, x, y):
 
 
 @kernel
-def add_products(chunk, chunks, q, v, reach, begins, sums):
-    """sums[f] += Q[f] V[f]^T, sums [points, K, C' in whole register blocks], like V's channels.
+def add_products(chunk, chunks, q, v, of, reach, begins, sums):
+    """sums[f] += Q[f] V[of[f]]^T, sums [points, K, C' in whole register blocks], like V's channels.
 
     What is there before is not read if this begins the sums. Channels out of reach[f] are none of
     them, and may hold anything.
@@ -110,7 +113,7 @@ def add_products(chunk, chunks, q, v, reach, begins, sums):
         block1 = min(blocks, block0 + together)
         for block in range(block0, block1):
             for part in range(0, COLUMNS, 8):
-                start = f * v_point + (block * channels + c + part) * BLOCK
+                start = of[f] * v_point + (block * channels + c + part) * BLOCK
                 for half in range(0, BLOCK, LANES):
                     to = ((block - block0) * BLOCK + half) * COLUMNS + part
                     turn(v, np.uintp(start + half), row, turned, to, whole)

@@ -22,7 +22,7 @@ from minigan.backends.cpu.lanes import (
     zeros,
 )
 from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
-from minigan.backends.cpu.winograd_matrices import matrices
+from minigan.backends.cpu.winograd_matrices import Tile, matrices
 from minigan.backends.cpu.winograd_phases import place
 from minigan.backends.cpu.winograd_products import BLOCK
 from minigan.backends.protocol import Array, Pair
@@ -370,11 +370,9 @@ def _write_windows(chunk, chunks, d, row0, rows, pad, m, stride, b, tiles, bias,
 class Rows:
     """The tiles of n images, and the blocks of them that are in work at a time."""
 
-    def __init__(
-        self, n: int, tiles: Pair, m: int, r: int, stride: int, pad: Pair, most: int
-    ) -> None:
-        self._tiles, self._m, self._stride, self._pad = tiles, m, stride, pad
-        self._a_matrix, _, self._b = matrices(m, r)
+    def __init__(self, n: int, tiles: Pair, tile: Tile, stride: int, pad: Pair, most: int) -> None:
+        self._tiles, self._m, self._stride, self._pad = tiles, tile.outputs, stride, pad
+        self._a_matrix, _, self._b = matrices(tile.outputs, tile.taps)
         self._at, self._bt = (np.ascontiguousarray(t.T) for t in (self._a_matrix, self._b))
         rows = n * tiles[0]
         step = max(1, min(rows, most // tiles[1]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigan.backends.cpu.lanes import LANES
 from minigan.backends.cpu.threads import chunks_for, helper, kernel, run
-from minigan.backends.cpu.winograd_matrices import SIZES, tables
+from minigan.backends.cpu.winograd_matrices import TILES, Tile, tables
 from minigan.backends.cpu.winograd_mix import mixer
 from minigan.backends.cpu.winograd_phases import place
 from minigan.backends.cpu.winograd_products import points_apart
@@ -76,17 +76,10 @@ def _write_weights(chunk, chunks, sums, kind, a, r, stride, out):
                     at, to = at + np.uintp(1), to + np.uintp(kh * kw)
 
 
-def _sizes(kernel_size: int, stride: int) -> tuple[int, int, int]:
-    """The kind of tiles, points and taps an axis."""
-    r = -(-kernel_size // stride)
-    kind = next(number for number, size in enumerate(SIZES) if size[1] == r)
-    return kind, SIZES[kind][0] + r - 1, r
-
-
-def to_points(weight: Array, stride: int) -> Array:
+def to_points(weight: Array, tile: Tile, stride: int) -> Array:
     """U [a*a, K, C' or more] of weight [K,C,KH,KW]."""
     k, c = weight.shape[:2]
-    kind, a, r = _sizes(weight.shape[2], stride)
+    kind, a, r = TILES.index(tile), tile.products, tile.taps
     # An odd number of vectors: the caches have few places for rows a power of two apart.
     u = points_apart(a * a, k, (-(-c * stride * stride // LANES) | 1) * LANES)
     weight = np.ascontiguousarray(weight)
@@ -94,9 +87,9 @@ def to_points(weight: Array, stride: int) -> Array:
     return u
 
 
-def from_points(sums: Array, stride: int, shape: tuple[int, ...]) -> Array:
+def from_points(sums: Array, tile: Tile, stride: int, shape: tuple[int, ...]) -> Array:
     """The transpose: S [a*a, K, C' or more, in whole vectors] -> [K,C,KH,KW]."""
     out = np.empty(shape, sums.dtype)
-    sizes = _sizes(shape[2], stride)
+    sizes = TILES.index(tile), tile.products, tile.taps
     run(_write_weights, chunks_for(shape[0], 4), sums, *sizes, stride, out)
     return out
