@@ -91,6 +91,7 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
         "pad2d": [(small, (2, 1, 0, 3), mode) for mode in ("reflect", "replicate", "circular")],
         "pad2d_adjoint": [(_normal(2, 3, 7, 8), (4, 5), (2, 1, 0, 3), "reflect")],
         "max_pool2d_indices": [(x, (3, 2), (2, 2), (1, 1), (1, 1), (5, 5))],
+        "gather_last": [(rows, np.stack([_labels(20, rows.shape[1])] * len(rows)))],
         "scatter_add_last": [(rows, np.stack([_labels(20, 9)] * 6), 9)],
         "scatter_add_rows": [(_normal(40, 6), _labels(40, 9), 9)],
         "philox": [(2**63 + 5, 2**32 - 2, 1031)],

@@ -213,6 +213,9 @@ class Kernels(Protocol):
         """x [N,C,H,W] -> int64 [N,C,OH,OW]: the flat position in H*W of each window's maximum
         (the first one of equals; padding never wins; NaN wins)."""
 
+    def gather_last(self, values: Array, index: Array) -> Array:
+        """values [M,S], index [M,L] -> [M,L]: out[m, l] = values[m, index[m, l]]."""
+
     def scatter_add_last(self, values: Array, index: Array, size: int) -> Array:
         """values, index [M,L] -> [M,size]: out[m, index[m, l]] += values[m, l]; a fixed order."""
 

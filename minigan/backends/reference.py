@@ -475,6 +475,11 @@ def max_pool2d_indices(
     return xp.take_along_axis(positions, best[..., None], axis=-1)[..., 0].astype("int64")
 
 
+def gather_last(values: Array, index: Array) -> Array:
+    """out[m, l] = values[m, index[m, l]]."""
+    return _namespace(values).take_along_axis(values, index, -1)
+
+
 def scatter_add_last(values: Array, index: Array, size: int) -> Array:
     """out[m, index[m, l]] += values[m, l], in the order of l."""
     xp = _namespace(values)

@@ -237,7 +237,11 @@ class GatherLast(Function):
 
     def forward(self, x: Any) -> Any:
         self.length = x.shape[-1]
-        return kernels_for(x).xp.take_along_axis(x, self.index, -1)
+        k, (*lead, taken) = kernels_for(x), self.index.shape
+        rows = math.prod(lead)
+        flat = k.xp.ascontiguousarray(x).reshape(rows, self.length)
+        index = k.xp.ascontiguousarray(self.index).reshape(rows, taken)
+        return k.gather_last(flat, index).reshape(self.index.shape)
 
     def backward(self, grad: Tensor) -> Tensor:
         return ScatterLast(self.index, self.length)(grad)

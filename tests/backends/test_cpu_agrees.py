@@ -172,6 +172,9 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         "upsample_nearest": [(x, scale) for x in images for scale in (_TWO, (1, 3))],
         "block_sum": [(x, scale) for x in images for scale in (_TWO, (4, 1))],
         "max_pool2d_indices": pools,
+        "gather_last": [
+            (v, rng.integers(0, v.shape[1], (len(v), 5))) for v in values if v.shape[1]
+        ],
         "scatter_add_last": [(v, rng.integers(0, 6, v.shape), 7) for v in values],
         "scatter_add_rows": [(v, rng.integers(0, 6, len(v)), 7) for v in values],
     }

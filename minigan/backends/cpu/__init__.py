@@ -31,6 +31,7 @@ from minigan.backends.cpu.pointwise import (
 from minigan.backends.cpu.random import philox, philox_mask, philox_normal, philox_uniform
 from minigan.backends.cpu.resample import (
     block_sum,
+    gather_last,
     max_pool2d_indices,
     scatter_add_last,
     scatter_add_rows,
@@ -54,6 +55,7 @@ __all__ = [
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "gather_last",
     "leaky_relu",
     "leaky_relu_backward",
     "matmul",
