@@ -42,39 +42,40 @@ def _block_sum(chunk, chunks, x, scale_h, scale_w, out):
 
 
 @helper
-def _first_inside(start, dilation):
-    """The first tap of a window that begins at `start` that is not before the image."""
-    return (dilation - 1 - start) // dilation if start < 0 else 0
+def _taps_inside(start, dilation, size, taps):
+    """From which tap to which a window that begins at `start` lies inside the image."""
+    first = (dilation - 1 - start) // dilation if start < 0 else 0
+    return first, min(taps, (size - start + dilation - 1) // dilation)
 
 
 @kernel
 def _max_pool2d_indices(chunk, chunks, x, kernel_hw, stride, padding, dilation, out):
     """x [M,H,W] -> out int64 [M,OH,OW]."""
     images, height, width = x.shape
-    (down, right), flat, size = dilation, x.reshape(-1), out.shape[2]
-    best = np.empty(size, np.float32)
+    flat, down, right = x.reshape(-1), np.uintp(dilation[0] * width), np.uintp(dilation[1])
+    columns = np.empty((out.shape[2], 2), np.int64)  # where a window begins, and how many taps
+    for j in range(out.shape[2]):
+        z = j * stride[1] - padding[1]
+        first, end = _taps_inside(z, dilation[1], width, kernel_hw[1])
+        columns[j] = z + first * dilation[1], end - first
     for m in range(chunk * images // chunks, (chunk + 1) * images // chunks):
         for i in range(out.shape[1]):
-            y, won = i * stride[0] - padding[0], out[m, i]
-            first = y + _first_inside(y, down) * down
-            for j in range(size):
-                z = j * stride[1] - padding[1]
-                won[j] = first * width + z + _first_inside(z, right) * right
-                best[j] = flat[m * height * width + won[j]]
-            for row in range(first, min(height, y + kernel_hw[0] * down), down):
-                for b in range(kernel_hw[1]):
-                    # The windows of which this tap lies inside the image, in the inner loop.
-                    z = b * right - padding[1]
-                    j0 = (stride[1] - 1 - z) // stride[1] if z < 0 else 0
-                    j1 = min(size, (width - z + stride[1] - 1) // stride[1])
-                    at, start = row * width + z, m * height * width
-                    for j in range(np.uintp(max(j0, 0)), np.uintp(max(j0, j1))):
-                        position = at + np.int64(j) * stride[1]
-                        value, so_far = flat[np.uintp(start + position)], best[j]
+            y = i * stride[0] - padding[0]
+            first, end = _taps_inside(y, dilation[0], height, kernel_hw[0])
+            start = (m * height + y + first * dilation[0]) * width
+            for j in range(out.shape[2]):
+                row = np.uintp(start + columns[j, 0])
+                won, best = row, flat[row]
+                for _ in range(end - first):
+                    at = row
+                    for _ in range(columns[j, 1]):
+                        value = flat[at]
                         # The first NaN beats every number, and no later NaN beats it.
-                        beats = (value > so_far) | ((value != value) & (so_far == so_far))
-                        best[j] = value if beats else so_far
-                        won[j] = position if beats else won[j]
+                        beats = (value > best) | ((value != value) & (best == best))
+                        best, won = (value, at) if beats else (best, won)
+                        at += right
+                    row += down
+                out[m, i, j] = np.int64(won) - m * height * width
 
 
 @kernel
