@@ -7,6 +7,7 @@ pytest.importorskip("numba")
 
 linalg = pytest.importorskip("minigan.backends.cpu.linalg")
 matrix_product = pytest.importorskip("minigan.backends.cpu.matrix_product")
+turned_product = pytest.importorskip("minigan.backends.cpu.turned_product")
 threads = pytest.importorskip("minigan.backends.cpu.threads")
 
 SIZES = {  # M, K, N
@@ -43,6 +44,17 @@ def test_products_equal_numpys(size, a_transposed, b_transposed):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
 
 
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_turned_products_equal_numpys(size, b_transposed):
+    m, k, n = size
+    a, (b, stored_b) = _stored((m, k), False)[0], _stored((k, n), b_transposed)
+    actual = turned_product.multiply(a, stored_b, b_transposed)
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    assert (actual.shape, actual.dtype) == ((m, n), np.dtype(np.float32))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
+
+
 def test_nothing_beyond_the_operands_is_read():
     room = np.full(3 * 4096, np.nan, np.float32)
     a, b = room[4096 : 4096 + 33 * 20].reshape(33, 20), room[8192 : 8192 + 20 * 70].reshape(20, 70)
@@ -50,10 +62,12 @@ def test_nothing_beyond_the_operands_is_read():
     for turned in (False, True):
         right = b.reshape(70, 20) if turned else b
         assert (matrix_product.multiply(a, False, right, turned) == 40).all()
+        assert (turned_product.multiply(a, right, turned) == 40).all()
 
 
-def test_the_bits_do_not_depend_on_the_number_of_threads():
-    a, b = _stored((64, 700), False)[0], _stored((700, 1000), True)[0]
+@pytest.mark.parametrize("rows", [64, 80], ids=["turned", "packed"])
+def test_the_bits_do_not_depend_on_the_number_of_threads(rows):
+    a, b = _stored((rows, 700), False)[0], _stored((700, 1000), True)[0]
     before = threads.get_num_threads()
     try:
         results = []
@@ -67,9 +81,24 @@ def test_the_bits_do_not_depend_on_the_number_of_threads():
 
 def test_layers_are_multiplied_here_and_thin_matrices_by_blas(monkeypatch):
     taken = []
-    monkeypatch.setattr(
-        matrix_product, "multiply", lambda a, *rest: taken.append(a.shape) or a[:, :1]
-    )
-    for m, k, n in [(64, 100, 128), (64, 100, 1), (1, 64, 256), (20, 64, 128)]:
+    for module, name in ((matrix_product, "packed"), (turned_product, "turned")):
+
+        def multiply(a, *rest, name=name):
+            taken.append((name, a.shape))
+            return a[:, :1]
+
+        monkeypatch.setattr(module, "multiply", multiply)
+    for m, k, n in [(64, 100, 128), (64, 100, 1), (1, 64, 256), (20, 64, 128), (64, 600, 500)]:
         linalg.matmul(np.ones((m, k), np.float32), np.ones((k, n), np.float32))
-    assert taken == [(64, 100)]
+    assert taken == [("packed", (64, 100)), ("turned", (64, 600))]
+
+
+def test_which_products_are_turned():
+    assert turned_product.suits(64, 1024, 784, True)
+    assert turned_product.suits(128, 6272, 1024, True)
+    assert turned_product.suits(64, 1024, 6272, False)
+    assert not turned_product.suits(64, 6272, 1024, False)  # weights a power of two apart
+    assert not turned_product.suits(64, 100, 8192, True)  # few terms
+    assert not turned_product.suits(64, 512, 256, True)  # small
+    assert not turned_product.suits(50, 1024, 784, True)  # lanes without rows
+    assert not turned_product.suits(2048, 2048, 2048, True)  # no batch

@@ -1,4 +1,5 @@
-"""Matrix products: those of a network's layers by `matrix_product.py`, thin ones by BLAS.
+"""Matrix products: those of a network's layers by `turned_product.py` and `matrix_product.py`, thin
+ones by BLAS.
 
 A BLAS product is cut into blocks of rows or columns for one-thread calls: NumPy's own BLAS would
 use threads of its own, which keep spinning on the cores for milliseconds after a product while the
@@ -15,7 +16,7 @@ from numba import types
 from numba.np.linalg import _BLAS
 
 from minigan.backends import reference
-from minigan.backends.cpu import matrix_product
+from minigan.backends.cpu import matrix_product, turned_product
 from minigan.backends.cpu.threads import MAX_CHUNKS, all_float32, kernel, run
 from minigan.backends.protocol import Array
 
@@ -65,6 +66,8 @@ def _product(a: Array, b: Array) -> Array:
     b, b_transposed = _stored(b)
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0] if b_transposed else b.shape[1]
+    if not a_transposed and turned_product.suits(m, k, n, b_transposed):
+        return turned_product.multiply(a, b, b_transposed)
     if matrix_product.suits(m, n):
         return matrix_product.multiply(a, a_transposed, b, b_transposed)
     out = np.empty((m, n), np.float32)

@@ -1,0 +1,137 @@
+"""Matrix products of a batch with a layer's weights, which are read where they lie.
+
+`matrix_product.py` packs the weights, millions of numbers that each meet 64 rows. Here the batch
+is what is packed, once, and fills the lanes of the vectors: out^T [N,M] = b^T [N,K] a^T [K,M], with
+COLUMNS rows of the batch side by side and the weights' numbers one by one. A column of COLUMNS rows
+and _GROUP of the N rows is summed up _DEPTH terms at a time, so that what is packed of them, and a
+line of weights that are stored the other way, stays in the first-level cache; then it is turned.
+
+Every element of `out` is one sum over K in order, as there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigan.backends.cpu.lanes import LANES, WIDE, load_wide, store
+from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
+from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
+from minigan.backends.cpu.turn import turn
+from minigan.backends.protocol import Array
+
+_GROUP = LANES  # rows of out^T: a cache line of it, and of weights that are stored the other way
+_DEPTH = 128
+_SMALLEST = 1 << 24  # multiply-adds that are worth two launches
+_SMALLEST_CHUNK = 1 << 18  # multiply-adds that are worth a thread
+_SMALLEST_PACK = 1 << 15  # numbers that are worth one
+
+
+def suits(m: int, k: int, n: int, b_transposed: bool) -> bool:
+    """Whether a [M,K] is a batch of whole register blocks for more weights b [K,N], by measurement.
+
+    Small ones lose by the second launch what they save, and few terms by turning the result. So do
+    columns of millions of weights a power of two apart, each number of them on a line of its own.
+    """
+    batch = -(-m // COLUMNS) * COLUMNS <= 1.1 * m and 2 * m <= k and m <= n
+    return batch and m * n * k >= _SMALLEST and (b_transposed or k <= 2048 or n % 1024 != 0)
+
+
+def multiply(a: Array, b: Array, b_transposed: bool) -> Array:
+    """a @ b. If the flag is set, b [K,N] is given as its C-contiguous transpose."""
+    (m, k), n = a.shape, b.shape[0 if b_transposed else 1]
+    packed = np.empty((-(-m // COLUMNS), k, COLUMNS), np.float32)
+    run(_pack, max(1, min(MAX_CHUNKS, packed.size // _SMALLEST_PACK)), a, packed)
+    out = np.empty((m, n), np.float32)
+    units = len(packed) * -(-n // _GROUP)
+    steps = (k, 1) if b_transposed else (1, n)
+    chunks = max(1, min(MAX_CHUNKS, units, m * n * k // _SMALLEST_CHUNK))
+    run(_multiply, chunks, b, *steps, packed, out)
+    return out
+
+
+@kernel
+def _pack(chunk, chunks, a, packed):
+    """a [M,K] -> [M/COLUMNS, K, COLUMNS], 0 beyond the last row."""
+    (m, k), flat, packed_flat = a.shape, a.reshape(-1), packed.reshape(-1)
+    pieces = (k + LANES - 1) // LANES
+    units = len(packed) * pieces
+    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+        panel, r = unit // pieces, unit % pieces * LANES
+        for c in range(0, COLUMNS, 8):
+            row = panel * COLUMNS + c
+            to = (panel * k + r) * COLUMNS + c
+            if row + 8 <= m and r + LANES <= k:
+                turn(flat, np.uintp(row * k + r), np.uintp(k), packed_flat, to, np.uintp(COLUMNS))
+            else:
+                for i in range(8):
+                    for j in range(min(LANES, k - r)):
+                        number = a[row + i, r + j] if row + i < m else np.float32(0)
+                        packed_flat[to + j * COLUMNS + i] = number
+
+
+@kernel
+def _multiply(chunk, chunks, b, row_step, inner_step, packed, out):
+    """out[m, j] = sum over r of packed[m, r] * b flat at j * row_step + r * inner_step."""
+    (m, n), (panels, k, _) = out.shape, packed.shape
+    flat, packed_flat, out_flat = b.reshape(-1), packed.reshape(-1), out.reshape(-1)
+    tile = np.empty(_GROUP * COLUMNS, np.float32)
+    step, upper, whole = np.uintp(inner_step), np.uintp(WIDE), np.uintp(COLUMNS)
+    units = (n + _GROUP - 1) // _GROUP * panels
+    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+        j, panel = unit // panels * _GROUP, unit % panels
+        rows = min(_GROUP, n - j)
+        for start in range(0, k, _DEPTH):
+            terms = min(_DEPTH, k - start)
+            at = np.uintp((panel * k + start) * COLUMNS)
+            for i in range(0, rows, 4):
+                # Beyond the last row the last one is computed again, and not used.
+                origin, last = j * row_step + start * inner_step, rows - 1
+                p0 = np.uintp(origin + i * row_step)
+                p1 = np.uintp(origin + min(i + 1, last) * row_step)
+                p2 = np.uintp(origin + min(i + 2, last) * row_step)
+                p3 = np.uintp(origin + min(i + 3, last) * row_step)
+                to = np.uintp(i * COLUMNS)
+                sums = no_terms() if start == 0 else _load(tile, to)
+                sums = add_terms(
+                    sums, flat, p0, p1, p2, p3, step, packed_flat, at, upper, whole, terms
+                )
+                _store(tile, to, sums)
+        for first in range(panel * COLUMNS, min(m, (panel + 1) * COLUMNS), LANES):
+            lane, live = first - panel * COLUMNS, min(LANES, m - first)
+            turned = rows // 8 * 8 if live == LANES else 0
+            for i in range(0, turned, 8):
+                to = first * n + j + i
+                turn(tile, np.uintp(i * COLUMNS + lane), whole, out_flat, to, np.uintp(n))
+            for i in range(turned, rows):
+                for c in range(live):
+                    out[first + c, j + i] = tile[i * COLUMNS + lane + c]
+
+
+@inlined
+def _load(tile, at):
+    """The sums of 4 rows."""
+    upper, row = np.uintp(WIDE), np.uintp(COLUMNS)
+    x0, y0 = load_wide(tile, at), load_wide(tile, at + upper)
+    at += row
+    x1, y1 = load_wide(tile, at), load_wide(tile, at + upper)
+    at += row
+    x2, y2 = load_wide(tile, at), load_wide(tile, at + upper)
+    at += row
+    return x0, y0, x1, y1, x2, y2, load_wide(tile, at), load_wide(tile, at + upper)
+
+
+@inlined
+def _store(tile, at, sums):
+    x0, y0, x1, y1, x2, y2, x3, y3 = sums
+    upper, row = np.uintp(WIDE), np.uintp(COLUMNS)
+    store(tile, at, x0)
+    store(tile, at + upper, y0)
+    at += row
+    store(tile, at, x1)
+    store(tile, at + upper, y1)
+    at += row
+    store(tile, at, x2)
+    store(tile, at + upper, y2)
+    at += row
+    store(tile, at, x3)
+    store(tile, at + upper, y3)
