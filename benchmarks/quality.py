@@ -35,9 +35,9 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "cgan": ("--data", "mnist", "--n_epochs", "25"),
     # The defaults are made for three epochs; in more, D at their rate leaves G behind without R1.
     "acgan": (
-        *("--data", "mnist", "--n_epochs", "4", "--n_epochs_decay", "4", "--lr", "0.0005"),
-        *("--dropout", "0.25", "--penalty", "r1", "--penalty_weight", "0.2"),
-        *("--asked_class_weight", "0.25"),
+        *("--data", "mnist", "--n_epochs", "6", "--n_epochs_decay", "6", "--lr", "0.0005"),
+        *("--dropout", "0.0", "--penalty", "r1", "--penalty_weight", "0.1"),
+        *("--asked_class_weight", "0.1"),
     ),
     "infogan": (
         # With weights of 1 fewer test digits are named: docs/variants.md has the figures.
