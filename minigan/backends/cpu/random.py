@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from minigan.backends.cpu.threads import chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
-_SMALLEST = 1 << 12  # numbers that are worth a thread
+_SMALLEST, _SMALLEST_NORMAL = 1 << 12, 1 << 10  # numbers that are worth a thread
 _MASK64 = (1 << 64) - 1
 
 _MULTIPLIER0, _MULTIPLIER1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -84,11 +84,17 @@ def _philox_normal(chunk, chunks, seed, offset, out):
 
 
 def _draw(
-    function: Callable[..., None], seed: int, offset: int, n: int, dtype: DTypeLike, *scalars: Any
+    function: Callable[..., None],
+    seed: int,
+    offset: int,
+    n: int,
+    dtype: DTypeLike,
+    *scalars: Any,
+    smallest: int = _SMALLEST,
 ) -> Array:
     out: Array = np.empty(-(-n // 4) * 4, dtype)
     start = np.uint64(seed & _MASK64), np.uint64(offset & _MASK64)
-    run(function, chunks_for(n, _SMALLEST), *start, *scalars, out)
+    run(function, chunks_for(n, smallest), *start, *scalars, out)
     return out[:n]
 
 
@@ -109,4 +115,4 @@ def philox_mask(seed: int, offset: int, n: int, p: float) -> Array:
 
 def philox_normal(seed: int, offset: int, n: int) -> Array:
     """float32 [n], N(0,1)."""
-    return _draw(_philox_normal, seed, offset, n, np.float32)
+    return _draw(_philox_normal, seed, offset, n, np.float32, smallest=_SMALLEST_NORMAL)
