@@ -38,7 +38,7 @@ _LOCK = _WORD
 
 _PATIENCE = 4096  # looks at a helper that is still working before the core is offered to others
 
-# Part of every kernel's name in numba's cache: this file is compiled into them all.
+# Part of the names of the kernels' copies, in which this file is compiled.
 STAMP = f"{zlib.crc32(Path(__file__).read_bytes()):08x}"
 
 _compiled = numba.njit(nogil=True, error_model="numpy", cache=True)

@@ -7,8 +7,6 @@ functions here are what they do with it. A `Vector` has LANES floats: 16 with AV
 on the machines with enough of these for a block of 4 x 2 wide vectors. Positions are not checked,
 as nowhere in a kernel, and count numbers in memory from an array's first one on, whatever its
 shape.
-
-Numba does not see a change of this file: touch the kernels that use it, so that they compile anew.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -28,7 +29,8 @@ import numba
 import numpy as np
 from numba.core import event
 
-from minigan.backends.cpu.handover import STAMP, all_asleep, lead, new_desk, packed, serve
+from minigan.backends.cpu.handover import all_asleep, lead, new_desk, packed, serve
+from minigan.backends.cpu.stamp import stamp
 from minigan.errors import ConfigError
 
 MAX_CHUNKS = 16
@@ -58,7 +60,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     names = {"__name__": function.__module__, "_kernel": inner, "packed": packed, "lead": lead}
     entry = FunctionType(code, names, function.__name__)
-    entry.__qualname__ = f"{function.__qualname__}.{STAMP}"
+    entry.__qualname__ = f"{function.__qualname__}.{stamp(Path(place.co_filename))}"
     try:
         return numba.njit(cache=True, nogil=True)(entry)
     except RuntimeError:  # neither the package's nor the user's cache folder can be written

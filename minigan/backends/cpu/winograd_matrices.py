@@ -61,7 +61,10 @@ class Tile(NamedTuple):
 
 
 UPSAMPLED = Tile(8, 4, 6, 9, 3)
-TILES = Tile(4, 4, 5, 5, 2), Tile(4, 4, 6, 6, 3), Tile(2, 2, 6, 6, 5), UPSAMPLED
+TILES = (
+    *(Tile(4, 4, 5, 5, 2), Tile(4, 4, 6, 6, 3), Tile(3, 3, 6, 6, 4), Tile(2, 2, 6, 6, 5)),
+    UPSAMPLED,
+)
 _TWICE = (2, 3, 4)  # the points -1, 1/2 and -2, with two products each in an UPSAMPLED tile
 
 # Small points of alternating sign and size keep the rounding error small.

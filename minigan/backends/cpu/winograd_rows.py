@@ -47,6 +47,7 @@ def _mix_blocks(matrix, source, start, step, hop, target, to, to_step, to_hop, l
         if columns > 2:
             at += apart
             x2, y2 = load(source, at), load(source, at + upper)
+        if columns > 3:
             at += apart
             x3, y3 = load(source, at), load(source, at + upper)
         if columns > 4:
@@ -63,6 +64,7 @@ def _mix_blocks(matrix, source, start, step, hop, target, to, to_step, to_hop, l
             if columns > 2:
                 m = matrix[i, 2]
                 x, y = add_product(x, m, x2), add_product(y, m, y2)
+            if columns > 3:
                 m = matrix[i, 3]
                 x, y = add_product(x, m, x3), add_product(y, m, y3)
             if columns > 4:
@@ -82,7 +84,7 @@ _mix_here = inlined(_mix_blocks)  # for the few blocks of a row, where the call 
 
 @helper
 def _split(m, source, start, target, pitch, length):
-    """target[q, t] = source[start + t*m + q], flat with rows `pitch` apart; m is 2 or 4, spelt out
+    """target[q, t] = source[start + t*m + q], flat with rows `pitch` apart; m is 2 to 4, spelt out
     so that LLVM reads whole vectors and shuffles them."""
     n, s, one, two, three = np.uintp(pitch), np.uintp(start), np.uintp(1), np.uintp(2), np.uintp(3)
     if m == 4:
@@ -92,6 +94,12 @@ def _split(m, source, start, target, pitch, length):
             target[n + t] = source[at + one]
             target[two * n + t] = source[at + two]
             target[three * n + t] = source[at + three]
+    elif m == 3:
+        for t in range(np.uintp(length)):
+            at = s + t * three
+            target[t] = source[at]
+            target[n + t] = source[at + one]
+            target[two * n + t] = source[at + two]
     else:
         for t in range(np.uintp(length)):
             target[t] = source[s + t * two]
@@ -109,6 +117,12 @@ def _interleave(m, source, pitch, target, start, length):
             target[at + one] = source[n + t]
             target[at + two] = source[two * n + t]
             target[at + three] = source[three * n + t]
+    elif m == 3:
+        for t in range(np.uintp(length)):
+            at = s + t * three
+            target[at] = source[t]
+            target[at + one] = source[n + t]
+            target[at + two] = source[two * n + t]
     else:
         for t in range(np.uintp(length)):
             target[s + t * two] = source[t]
