@@ -12,7 +12,7 @@ from minigan.backends import reference
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
-_RUN = 1024
+RUN = 1024  # elements that are summed up in float32
 _SMALLEST = 1 << 15  # elements that are worth a thread
 
 
@@ -20,9 +20,9 @@ _SMALLEST = 1 << 15  # elements that are worth a thread
 def sum_of(values, start, end):
     """Of values[start:end], flat float32 -> float64."""
     total = np.float64(0)
-    for first in range(start, end, _RUN):
+    for first in range(start, end, RUN):
         part = np.float32(0)
-        for i in range(np.uintp(first), np.uintp(min(first + _RUN, end))):
+        for i in range(np.uintp(first), np.uintp(min(first + RUN, end))):
             part += values[i]
         total += part
     return total

@@ -2,7 +2,7 @@
 
 A channel of a batch, or a row, is small enough for the cache of a core, so the passes over it
 (mean, variance, result) cost little more than one. Sums are float32 over runs of at most
-`_RUN` elements, which vectorise, and float64 across runs. Layout: [N,C,P], the P pixels of a
+`RUN` elements, which vectorise, and float64 across runs. Layout: [N,C,P], the P pixels of a
 channel side by side. A batch of vectors (P = 1) has its channels side by side instead: kernels of
 their own go through it row by row, with a float64 sum for each channel.
 """
@@ -12,11 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cpu.channel_sums import sum_of
+from minigan.backends.cpu.channel_sums import RUN, sum_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
-_RUN = 1024
 _SMALLEST = 1 << 15  # elements that are worth a thread
 
 
@@ -29,9 +28,9 @@ def _span(start, end):
 @helper
 def _sum_squares(values, mean, start, end):
     total = np.float64(0)
-    for first in range(start, end, _RUN):
+    for first in range(start, end, RUN):
         part = np.float32(0)
-        for i in _span(first, min(first + _RUN, end)):
+        for i in _span(first, min(first + RUN, end)):
             part += (values[i] - mean) * (values[i] - mean)
         total += part
     return total
@@ -41,9 +40,9 @@ def _sum_squares(values, mean, start, end):
 def _sum_products(a, b, mean, start, end):
     """sum of a * (b - mean)."""
     total = np.float64(0)
-    for first in range(start, end, _RUN):
+    for first in range(start, end, RUN):
         part = np.float32(0)
-        for i in _span(first, min(first + _RUN, end)):
+        for i in _span(first, min(first + RUN, end)):
             part += a[i] * (b[i] - mean)
         total += part
     return total

@@ -11,18 +11,14 @@ convolution with r = ceil(KH / s) taps of its own: so C' = s*s*C channels, in th
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from minigan.backends.cpu.winograd_matrices import TILES, UPSAMPLED
-from minigan.backends.cpu.winograd_plan import Plan, Sizes, fastest
+from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Plan, Sizes, fastest
 from minigan.backends.protocol import Array, Pair
 
 _TILES = {tile.taps: tile for tile in TILES if tile is not UPSAMPLED}
 _DIRECT = 0.020  # nanoseconds of a multiply-add of a direct convolution, as in winograd_plan.py
-_AT_MOST = 0.9  # of a direct convolution's time: a smaller gain is within the error of these
-EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")
 
 
 def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation: Pair, size: Pair,
@@ -38,7 +34,7 @@ def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation:
     if EXACT or not square or -(-kernel // stride[0]) not in _TILES or kernel == 1:
         return False
     here, _ = fastest(_sizes(n, c, k, kernel, stride[0], size))
-    return here < _AT_MOST * _DIRECT * direct_pixels * c * k * kernel**2
+    return here < AT_MOST * _DIRECT * direct_pixels * c * k * kernel**2
 
 
 def _sizes(n: int, c: int, k: int, kernel: int, stride: int, size: Pair) -> Sizes:

@@ -22,6 +22,7 @@ same; the products are in `winograd_products.py`.
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -44,10 +45,13 @@ _FEWEST_TILES = 128  # matrix products of fewer are slow
 
 _Lanes = type[Images] | type[Rows]
 
+EXACT = os.environ.get("MINIGAN_EXACT", "") not in ("", "0")  # keeps to other ways
+AT_MOST = 0.9  # of the time of another way: a smaller gain is within the error of the estimates
+
 # Nanoseconds on one core (AMD Zen 4): a value of a transform of a window and of an output, either
 # way; one of a weight, read for the products or, one map of three, transformed back; one of a
-# weight's transform; a multiply-add of the products and of a direct convolution. Rounded from fits
-# to layers with cold caches, 16 with images in the lanes and 26 with rows, all three maps.
+# weight's transform; a multiply-add of the products. Rounded from fits to layers with cold caches,
+# 16 with images in the lanes and 26 with rows, all three maps.
 _TRANSFORMS = {Images: (1.0, 0.5), Rows: (3.0, 0.5)}
 _WEIGHT, _WEIGHT_TRANSFORM, _PRODUCT = 0.4, 0.3, 0.019
 _USES = 2  # of a transform of weights that is kept, at least
@@ -203,6 +207,7 @@ class Plan:
         return out
 
     def _rows_of_d(self) -> Array:
+        """What a point of D is made of: where it has one product, what that one's weights reach."""
         if len(self._reach) == self._points:
             return self._reach
         return everywhere(self._points, self._channels)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan.backends.cpu.winograd import EXACT
 from minigan.backends.cpu.winograd_matrices import UPSAMPLED
-from minigan.backends.cpu.winograd_plan import Plan, Sizes, fastest
+from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Plan, Sizes, fastest
 from minigan.backends.protocol import Array, Pair
 
 # Nanoseconds of upsample_conv.py on one core (AMD Zen 4), for each of its 9 products of a pixel.
 _OTHERWISE = 0.03
-_AT_MOST = 0.9  # of its time: a smaller gain is within the error of these
 _PAD = 1, 1
 
 
@@ -28,7 +26,7 @@ def suits(n: int, c: int, k: int, size: Pair) -> bool:
     if EXACT:
         return False
     here, _ = fastest(_sizes(n, c, k, size))
-    return here < _AT_MOST * _OTHERWISE * n * size[0] * size[1] * 9 * c * k
+    return here < AT_MOST * _OTHERWISE * n * size[0] * size[1] * 9 * c * k
 
 
 def _sizes(n: int, c: int, k: int, size: Pair) -> Sizes:

@@ -2,7 +2,7 @@
 
 Layouts and names are those of `winograd.py`; the matrices those of `winograd_matrices.py`. The
 channels are the lanes. Few rows of points are written or read at a time: more of them than a
-prefetcher follows took half as long again.
+prefetcher follows took a quarter longer and more.
 """
 
 from __future__ import annotations
