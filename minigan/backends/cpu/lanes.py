@@ -18,6 +18,7 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import extending, types
+from numba.core import cgutils
 from numba.extending import models, register_model
 
 _config: Any = numba.config
@@ -205,6 +206,48 @@ def load_eights(typing, array, index, step):
         return builder.shuffle_vector(*parts, order)
 
     return _vector(array, types.uintp, types.uintp), generate
+
+
+@intrinsic
+def fetch(typing, array, index):
+    """Ask for a cache line of the array, to be in the second-level cache when it is read.
+
+    The position may lie outside: nothing is read then.
+    """
+
+    def generate(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, _INDEX, _INDEX, _INDEX])
+        name = (
+            "llvm.prefetch.p0i8"
+            if not getattr(place.type, "is_opaque", False)
+            else "llvm.prefetch.p0"
+        )
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        reading, second_level, data_cache = (ir.Constant(_INDEX, n) for n in (0, 2, 1))
+        builder.call(function, [place, reading, second_level, data_cache])
+        return context.get_dummy_value()
+
+    return types.none(array, types.uintp), generate
+
+
+@intrinsic
+def store_fours(typing, array, index, step, vector):
+    """Write the vector to the array, 4 floats from `index` on, 4 from index + step on, ..."""
+
+    def generate(context, builder, signature, args):
+        array, index, step, vector = args
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        four = ir.VectorType(ir.FloatType(), 4)
+        for first in range(0, LANES, 4):
+            order = ir.Constant(ir.VectorType(_INDEX, 4), list(range(first, first + 4)))
+            place = builder.bitcast(builder.gep(data, [index]), four.as_pointer())
+            builder.store(builder.shuffle_vector(vector, _UNDEFINED, order), place).align = 4
+            index = builder.add(index, step)
+        return context.get_dummy_value()
+
+    return types.none(array, types.uintp, types.uintp, _vector), generate
 
 
 def _selection(order: list[int]) -> Callable[..., Any]:

@@ -66,8 +66,8 @@ def _product(a: Array, b: Array) -> Array:
     b, b_transposed = _stored(b)
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0] if b_transposed else b.shape[1]
-    if not a_transposed and turned_product.suits(m, k, n, b_transposed):
-        return turned_product.multiply(a, b, b_transposed)
+    if b_transposed and not a_transposed and turned_product.suits(m, k, n):
+        return turned_product.multiply(a, b)
     if matrix_product.suits(m, n):
         return matrix_product.multiply(a, a_transposed, b, b_transposed)
     out = np.empty((m, n), np.float32)

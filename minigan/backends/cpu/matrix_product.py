@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.aligned import aligned_floats
 from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store
 from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
@@ -20,7 +21,8 @@ from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
 _MOST_ROWS, _FEWEST_ROWS = 128, 32  # of a tile: many use the packed columns well
-_DEPTH = 128  # terms at a time: what is packed of b stays in the first-level cache
+_MOST_PANELS = 4  # of COLUMNS to a tile: its rows of b and of out are then long runs of memory
+_DEPTH = 128  # terms at a time: a panel stays near the first-level cache, a tile's in the second
 _ENOUGH_TILES = 8  # for some threads
 _SMALLEST = 1 << 18  # multiply-adds that are worth a thread
 
@@ -38,65 +40,78 @@ def multiply(a: Array, a_transposed: bool, b: Array, b_transposed: bool) -> Arra
     """a @ b. Where a flag is set, a [M,K] or b [K,N] is given as its C-contiguous transpose."""
     (m, k), n = a.shape[::-1] if a_transposed else a.shape, b.shape[0 if b_transposed else 1]
     out = np.empty((m, n), np.float32)
-    rows = _MOST_ROWS
-    while rows > _FEWEST_ROWS and _tiles(m, n, rows) < _ENOUGH_TILES:
-        rows //= 2
-    chunks = max(1, min(MAX_CHUNKS, _tiles(m, n, rows), m * n * k // _SMALLEST))
+    rows, panels = _tile(m, n)
+    chunks = max(1, min(MAX_CHUNKS, _tiles(m, n, rows, panels), m * n * k // _SMALLEST))
     steps = (1, m) if a_transposed else (k, 1)
-    run(_multiply, chunks, rows, a, *steps, k, b, b_transposed, out)
+    run(_multiply, chunks, rows, panels, a, *steps, k, b, b_transposed, out)
     return out
 
 
-def _tiles(m: int, n: int, rows: int) -> int:
-    return -(-m // rows) * -(-n // COLUMNS)
+def _tile(m: int, n: int) -> tuple[int, int]:
+    """Rows and panels of a tile: large ones, but enough of them."""
+    rows, panels = _MOST_ROWS, _MOST_PANELS
+    while panels > 1 and _tiles(m, n, rows, panels) < _ENOUGH_TILES:
+        panels //= 2
+    while rows > _FEWEST_ROWS and _tiles(m, n, rows, panels) < _ENOUGH_TILES:
+        rows //= 2
+    return rows, panels
+
+
+def _tiles(m: int, n: int, rows: int, panels: int) -> int:
+    return -(-m // rows) * -(-n // (panels * COLUMNS))
 
 
 @kernel
-def _multiply(chunk, chunks, tile_rows, a, row_step, inner_step, inner, b, b_transposed, out):
+def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, b, b_transposed,
+              out):  # fmt: skip
     """Element (i, r) of `a` is a flat at i * row_step + r * inner_step."""
     m, n = out.shape
     a_flat, out_flat = a.reshape(-1), out.reshape(-1)
-    packed = np.zeros(_DEPTH * COLUMNS, np.float32)
-    block = np.empty(4 * COLUMNS, np.float32)
-    across = (n + COLUMNS - 1) // COLUMNS
+    panel = _DEPTH * COLUMNS
+    packed = aligned_floats(panels * panel)
+    block = aligned_floats(4 * COLUMNS)
+    wide = panels * COLUMNS
+    across = (n + wide - 1) // wide
     tiles = across * ((m + tile_rows - 1) // tile_rows)
     step, upper, whole = np.uintp(inner_step), np.uintp(WIDE), np.uintp(COLUMNS)
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
-        i0, j = tile // across * tile_rows, tile % across * COLUMNS
-        i1, live = min(m, i0 + tile_rows), min(COLUMNS, n - j)
+        i0, j0 = tile // across * tile_rows, tile % across * wide
+        i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
         for start in range(0, inner, _DEPTH):
-            terms = min(inner - start, _DEPTH)
-            if b_transposed:
-                _pack_turned(b, j, live, start, terms, packed)
-            else:
-                _pack(b, j, live, start, terms, packed)
+            terms, first = min(inner - start, _DEPTH), start == 0
+            for j in range(j0, j1, COLUMNS):
+                to, live = (j - j0) // COLUMNS * panel, min(COLUMNS, j1 - j)
+                if b_transposed:
+                    _pack_turned(b, j, live, start, terms, packed, to)
+                else:
+                    _pack(b, j, live, start, terms, packed, to)
             for i in range(i0, i1, 4):
                 # Beyond the last row the last one is computed again, and not stored.
-                origin = start * inner_step
+                origin, rows = start * inner_step, i1 - i
                 p0 = np.uintp(origin + i * row_step)
                 p1 = np.uintp(origin + min(i + 1, i1 - 1) * row_step)
                 p2 = np.uintp(origin + min(i + 2, i1 - 1) * row_step)
                 p3 = np.uintp(origin + min(i + 3, i1 - 1) * row_step)
-                x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
-                    no_terms(), a_flat, p0, p1, p2, p3, step, packed, np.uintp(0), upper, whole,
-                    terms,
-                )  # fmt: skip
-                rows, first = i1 - i, start == 0
-                if live == COLUMNS:
-                    to, row = np.uintp(i * n + j), np.uintp(n)
-                    _put(out_flat, to, x0, y0, first)
-                    if rows > 1:
-                        _put(out_flat, to + row, x1, y1, first)
-                    if rows > 2:
-                        _put(out_flat, to + row + row, x2, y2, first)
-                    if rows > 3:
-                        _put(out_flat, to + row + row + row, x3, y3, first)
-                else:
-                    _put(block, np.uintp(0), x0, y0, True)
-                    _put(block, whole, x1, y1, True)
-                    _put(block, whole + whole, x2, y2, True)
-                    _put(block, whole + whole + whole, x3, y3, True)
-                    _put_part(out, i, min(4, rows), j, live, block, first)
+                for j in range(j0, j1, COLUMNS):
+                    at, live = np.uintp((j - j0) // COLUMNS * panel), min(COLUMNS, j1 - j)
+                    x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
+                        no_terms(), a_flat, p0, p1, p2, p3, step, packed, at, upper, whole, terms
+                    )
+                    if live == COLUMNS:
+                        to, row = np.uintp(i * n + j), np.uintp(n)
+                        _put(out_flat, to, x0, y0, first)
+                        if rows > 1:
+                            _put(out_flat, to + row, x1, y1, first)
+                        if rows > 2:
+                            _put(out_flat, to + row + row, x2, y2, first)
+                        if rows > 3:
+                            _put(out_flat, to + row + row + row, x3, y3, first)
+                    else:
+                        _put(block, np.uintp(0), x0, y0, True)
+                        _put(block, whole, x1, y1, True)
+                        _put(block, whole + whole, x2, y2, True)
+                        _put(block, whole + whole + whole, x3, y3, True)
+                        _put_part(out, i, min(4, rows), j, live, block, first)
 
 
 @inlined
@@ -121,29 +136,32 @@ def _put_part(out, i, rows, j, columns, block, first):
 
 
 @inlined
-def _pack(b, j, live, start, terms, packed):
-    """Columns j .. j + live of b, [terms, COLUMNS]."""
+def _pack(b, j, live, start, terms, packed, first):
+    """Columns j .. j + live of b, [terms, COLUMNS] in packed from `first` on."""
     flat, stride, whole = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(COLUMNS)
-    at, to, wide = np.uintp(start * b.shape[1] + j), np.uintp(0), np.uintp(WIDE)
+    at, to, wide = np.uintp(start * b.shape[1] + j), np.uintp(first), np.uintp(WIDE)
     for _ in range(terms):
         if live == COLUMNS:
             store(packed, to, load_wide(flat, at))
             store(packed, to + wide, load_wide(flat, at + wide))
         else:
-            for c in range(np.uintp(live)):
-                packed[to + c] = flat[at + c]
+            for c in range(np.uintp(COLUMNS)):
+                packed[to + c] = flat[at + c] if c < live else np.float32(0)
         at, to = at + stride, to + whole
 
 
 @inlined
-def _pack_turned(b, j, live, start, terms, packed):
+def _pack_turned(b, j, live, start, terms, packed, first):
     """The same of a b that is stored transposed, [N,K]."""
     flat, stride, whole = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(COLUMNS)
     vectors, eights = terms // LANES * LANES, live // 8 * 8
     for c in range(0, eights, 8):
         at = (j + c) * b.shape[1] + start
         for r in range(0, vectors, LANES):
-            turn(flat, np.uintp(at + r), stride, packed, r * COLUMNS + c, whole)
+            turn(flat, np.uintp(at + r), stride, packed, first + r * COLUMNS + c, whole)
     for c in range(live):
         for r in range(0 if c >= eights else vectors, terms):
-            packed[r * COLUMNS + c] = b[j + c, start + r]
+            packed[first + r * COLUMNS + c] = b[j + c, start + r]
+    for c in range(live, COLUMNS):
+        for r in range(terms):
+            packed[first + r * COLUMNS + c] = 0

@@ -1,4 +1,4 @@
-"""Matrix products of a batch with a layer's weights, which are read where they lie.
+"""Products of a batch with a layer's weights, [M,K] and [N,K], which are read where they lie.
 
 `matrix_product.py` packs the weights, millions of numbers that each meet 64 rows. Here the batch
 is what is packed, once, and fills the lanes of the vectors: out^T [N,M] = b^T [N,K] a^T [K,M], with
@@ -13,39 +13,39 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.aligned import aligned_empty, aligned_floats
 from minigan.backends.cpu.lanes import LANES, WIDE, load_wide, store
 from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
-_GROUP = LANES  # rows of out^T: a cache line of it, and of weights that are stored the other way
+_GROUP = LANES  # rows of out^T: a cache line of it
 _DEPTH = 128
 _SMALLEST = 1 << 24  # multiply-adds that are worth two launches
 _SMALLEST_CHUNK = 1 << 18  # multiply-adds that are worth a thread
 _SMALLEST_PACK = 1 << 15  # numbers that are worth one
 
 
-def suits(m: int, k: int, n: int, b_transposed: bool) -> bool:
-    """Whether a [M,K] is a batch of whole register blocks for more weights b [K,N], by measurement.
+def suits(m: int, k: int, n: int) -> bool:
+    """Whether a batch [M,K] fills whole register blocks, for more weights [N,K]; by measurement.
 
-    Small ones lose by the second launch what they save, and few terms by turning the result. So do
-    columns of millions of weights a power of two apart, each number of them on a line of its own.
+    Small ones lose by the second launch what they save, and few terms by turning the result. Weights
+    that are stored [K,N] lose too: each number is on a line, and often a page, of its own.
     """
     batch = -(-m // COLUMNS) * COLUMNS <= 1.1 * m and 2 * m <= k and m <= n
-    return batch and m * n * k >= _SMALLEST and (b_transposed or k <= 2048 or n % 1024 != 0)
+    return batch and m * n * k >= _SMALLEST
 
 
-def multiply(a: Array, b: Array, b_transposed: bool) -> Array:
-    """a @ b. If the flag is set, b [K,N] is given as its C-contiguous transpose."""
-    (m, k), n = a.shape, b.shape[0 if b_transposed else 1]
-    packed = np.empty((-(-m // COLUMNS), k, COLUMNS), np.float32)
+def multiply(a: Array, weight: Array) -> Array:
+    """a @ weight^T, of a [M,K] and weight [N,K]."""
+    (m, k), n = a.shape, len(weight)
+    packed = aligned_empty(-(-m // COLUMNS), k, COLUMNS)
     run(_pack, max(1, min(MAX_CHUNKS, packed.size // _SMALLEST_PACK)), a, packed)
     out = np.empty((m, n), np.float32)
     units = len(packed) * -(-n // _GROUP)
-    steps = (k, 1) if b_transposed else (1, n)
     chunks = max(1, min(MAX_CHUNKS, units, m * n * k // _SMALLEST_CHUNK))
-    run(_multiply, chunks, b, *steps, packed, out)
+    run(_multiply, chunks, weight, packed, out)
     return out
 
 
@@ -70,12 +70,12 @@ def _pack(chunk, chunks, a, packed):
 
 
 @kernel
-def _multiply(chunk, chunks, b, row_step, inner_step, packed, out):
-    """out[m, j] = sum over r of packed[m, r] * b flat at j * row_step + r * inner_step."""
+def _multiply(chunk, chunks, weight, packed, out):
+    """out[m, j] = sum over r of packed[m, r] * weight[j, r]."""
     (m, n), (panels, k, _) = out.shape, packed.shape
-    flat, packed_flat, out_flat = b.reshape(-1), packed.reshape(-1), out.reshape(-1)
-    tile = np.empty(_GROUP * COLUMNS, np.float32)
-    step, upper, whole = np.uintp(inner_step), np.uintp(WIDE), np.uintp(COLUMNS)
+    flat, packed_flat, out_flat = weight.reshape(-1), packed.reshape(-1), out.reshape(-1)
+    tile = aligned_floats(_GROUP * COLUMNS)
+    one, upper, whole = np.uintp(1), np.uintp(WIDE), np.uintp(COLUMNS)
     units = (n + _GROUP - 1) // _GROUP * panels
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         j, panel = unit // panels * _GROUP, unit % panels
@@ -85,15 +85,15 @@ def _multiply(chunk, chunks, b, row_step, inner_step, packed, out):
             at = np.uintp((panel * k + start) * COLUMNS)
             for i in range(0, rows, 4):
                 # Beyond the last row the last one is computed again, and not used.
-                origin, last = j * row_step + start * inner_step, rows - 1
-                p0 = np.uintp(origin + i * row_step)
-                p1 = np.uintp(origin + min(i + 1, last) * row_step)
-                p2 = np.uintp(origin + min(i + 2, last) * row_step)
-                p3 = np.uintp(origin + min(i + 3, last) * row_step)
+                origin, last = j * k + start, rows - 1
+                p0 = np.uintp(origin + i * k)
+                p1 = np.uintp(origin + min(i + 1, last) * k)
+                p2 = np.uintp(origin + min(i + 2, last) * k)
+                p3 = np.uintp(origin + min(i + 3, last) * k)
                 to = np.uintp(i * COLUMNS)
                 sums = no_terms() if start == 0 else _load(tile, to)
                 sums = add_terms(
-                    sums, flat, p0, p1, p2, p3, step, packed_flat, at, upper, whole, terms
+                    sums, flat, p0, p1, p2, p3, one, packed_flat, at, upper, whole, terms
                 )
                 _store(tile, to, sums)
         for first in range(panel * COLUMNS, min(m, (panel + 1) * COLUMNS), LANES):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
 from minigan.backends.cpu.lanes import LANES, add, load, spread, store
 from minigan.backends.cpu.register_block import COLUMNS
 from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
@@ -120,9 +121,9 @@ def _workspace(size, rows, columns):
     """A dense array of pixels, a plane with zeros around them, and a tile between two mixes."""
     pixels = min(size[0], rows) * size[1]
     return (
-        np.empty(pixels * LANES, np.float32),
-        np.zeros(rows * columns * LANES, np.float32),
-        np.empty(_LARGEST * LANES, np.float32),
+        aligned_floats(pixels * LANES),
+        aligned_zeros(rows * columns * LANES),
+        aligned_floats(_LARGEST * LANES),
     )
 
 
@@ -236,7 +237,7 @@ def _write(chunk, chunks, points, block, down, across, kind, a, m, window, strid
     channels, last = out.shape[1], block[3] == down
     rows, columns = _plane(m, window, stride, block[3] - block[2], across)
     dense, _, scratch = _workspace(out.shape[2:], out.shape[2] if last else rows, 0)
-    work = dense, np.empty(rows * columns * LANES, np.float32), scratch
+    work = dense, aligned_floats(rows * columns * LANES), scratch
     for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
         _from_points(
             points, block, down, across, kind, a, m, window, stride, pad, bias[c], work, out, c

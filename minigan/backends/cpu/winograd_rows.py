@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
 from minigan.backends.cpu.lanes import (
     LANES,
     add_product,
@@ -221,7 +222,7 @@ def _points_to_windows(d, c, row0, rows, pad, m, stride, b, tiles, work, out):
     point, hop = d.strides[0] // d.itemsize, d.shape[2] * BLOCK
     line, end_line = band.size // a, ends.size // a
     apart, inside = _whole_blocks(width + over), min(out_width, stride * (width + over) - pad[1])
-    shared = np.empty(over * apart, np.float32)
+    shared = aligned_floats(over * apart)
     for phase_y in range(stride):
         for i in range(a):
             for phase_x in range(stride):
@@ -344,13 +345,10 @@ def _workspace(a, m, stride, rows, tw):
     # A block of more for what the transforms of whole blocks write too much.
     line = stride * (_whole_blocks(rows * m * tw) + BLOCK)
     end_line, apart = _whole_blocks(stride * rows * over), _whole_blocks(m * tw + over)
-    plane = np.zeros(max(rows * a * stride * apart, a * line), np.float32)
-    band, streams = (
-        np.zeros(a * line, np.float32),
-        np.zeros(a * _whole_blocks(rows * tw), np.float32),
-    )
-    ends, end_band = np.zeros(a * end_line, np.float32), np.zeros(a * end_line, np.float32)
-    return plane, band, ends, end_band, streams, np.zeros(stride * apart, np.float32)
+    plane = aligned_zeros(max(rows * a * stride * apart, a * line))
+    band, streams = aligned_zeros(a * line), aligned_zeros(a * _whole_blocks(rows * tw))
+    ends, end_band = aligned_zeros(a * end_line), aligned_zeros(a * end_line)
+    return plane, band, ends, end_band, streams, aligned_zeros(stride * apart)
 
 
 @kernel

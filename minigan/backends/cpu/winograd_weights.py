@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
 from minigan.backends.cpu.lanes import LANES
 from minigan.backends.cpu.threads import chunks_for, helper, kernel, run
 from minigan.backends.cpu.winograd_matrices import TILES, Tile, tables
@@ -33,9 +34,9 @@ def _read_weights(chunk, chunks, weight, kind, a, r, stride, u):
     """u[f, k, :] = G w G^T of each phase's taps, in whole vectors."""
     k, c, kh, kw = weight.shape
     width, point, row_size = u.shape[2], u.strides[0] // u.itemsize, c * kh * kw
-    flat, taps = weight.reshape(-1), np.zeros(r * r * width, np.float32)
+    flat, taps = weight.reshape(-1), aligned_zeros(r * r * width)
     vectors = (stride * stride * c + LANES - 1) // LANES
-    scratch = np.empty(a * r * width, np.float32)
+    scratch = aligned_floats(a * r * width)
     for row in range(chunk * k // chunks, (chunk + 1) * k // chunks):
         for y in range(kh):
             for x in range(kw):
@@ -57,9 +58,9 @@ def _write_weights(chunk, chunks, sums, kind, a, r, stride, out):
     """out[k] = G^T S[:, k] G, back in the order of the kernel: the transpose."""
     k, c, kh, kw = out.shape
     width, point, row_size = sums.shape[2], sums.strides[0] // sums.itemsize, c * kh * kw
-    flat, taps = out.reshape(-1), np.empty(r * r * width, np.float32)
+    flat, taps = out.reshape(-1), aligned_floats(r * r * width)
     vectors = (stride * stride * c + LANES - 1) // LANES
-    scratch = np.empty(a * r * width, np.float32)
+    scratch = aligned_floats(a * r * width)
     for row in range(chunk * k // chunks, (chunk + 1) * k // chunks):
         for i in range(a):
             at, to = i * a * point + row * width, i * r * width
