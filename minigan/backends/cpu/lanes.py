@@ -18,7 +18,6 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import extending, types
-from numba.core import cgutils
 from numba.extending import models, register_model
 
 _config: Any = numba.config
@@ -219,12 +218,7 @@ def fetch(typing, array, index):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
         kind = ir.FunctionType(ir.VoidType(), [place.type, _INDEX, _INDEX, _INDEX])
-        name = (
-            "llvm.prefetch.p0i8"
-            if not getattr(place.type, "is_opaque", False)
-            else "llvm.prefetch.p0"
-        )
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        function = builder.module.declare_intrinsic("llvm.prefetch", (place.type,), kind)
         reading, second_level, data_cache = (ir.Constant(_INDEX, n) for n in (0, 2, 1))
         builder.call(function, [place, reading, second_level, data_cache])
         return context.get_dummy_value()

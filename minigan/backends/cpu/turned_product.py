@@ -30,8 +30,8 @@ _SMALLEST_PACK = 1 << 15  # numbers that are worth one
 def suits(m: int, k: int, n: int) -> bool:
     """Whether a batch [M,K] fills whole register blocks, for more weights [N,K]; by measurement.
 
-    Small ones lose by the second launch what they save, and few terms by turning the result. Weights
-    that are stored [K,N] lose too: each number is on a line, and often a page, of its own.
+    Small ones lose by the second launch what they save, and few terms by turning the result. So do
+    weights that are stored [K,N]: each number is on a line, and often a page, of its own.
     """
     batch = -(-m // COLUMNS) * COLUMNS <= 1.1 * m and 2 * m <= k and m <= n
     return batch and m * n * k >= _SMALLEST
