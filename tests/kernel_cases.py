@@ -58,6 +58,11 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
         "upsample_conv2d_weight_grad": [(small, large)],
         "sum": [(maps, (0, 2, 3), False), (maps, (1,), True), (rows, (0, 1), False)],
         "matmul": [(_normal(33, 20), _normal(20, 17)), (_normal(20, 33).T, _normal(2, 20, 65))],
+        "linear_activation": [
+            (_normal(33, 20), _normal(70, 20), bias_70, slope)
+            for bias_70 in (_normal(70), None) for slope in (0.0, 0.2, 1.0)],
+        "linear_activation_backward": [
+            (row_grads, rows, 0.2), (row_grads, rows, 0.0), (row_grads, rows, 1.0)],
         "batch_norm": [(maps, scale, shift, _EPS), (_normal(300, 5), None, None, _EPS)],
         "batch_norm_backward": [(upstream, maps, scale, mean, var, _EPS)],
         "row_norm": [(rows, _EPS)],

@@ -360,6 +360,20 @@ _entry(
     S(real(4, 3), Fixed(real(2, 3)), real(2)), S(real(0, 3), real(2, 3), real(2)),
     reference=lambda x, weight, bias=0.0: x @ weight.T + bias,
 )
+_entry(
+    "linear_activation", ops.linear_activation,
+    lambda x, weight, bias=None, negative_slope=0.0:
+    F.leaky_relu(F.linear(x, weight, bias), negative_slope),
+    S(real(4, 3), real(2, 3), real(2)), S(real(4, 3), real(2, 3)),
+    S(real(4, 3), real(2, 3), real(2), negative_slope=0.2),
+    S(real(2, 4, 3), real(2, 3), negative_slope=0.2),
+    S(real(4, 3), real(2, 3), real(2), negative_slope=1.0),
+    S(Fixed(real(4, 3)), real(2, 3), real(2), negative_slope=0.2),
+    S(real(4, 3), Fixed(real(2, 3)), Fixed(real(2)), negative_slope=0.2),
+    S(real(4, 3), Fixed(real(2, 3)), Fixed(real(2))), S(real(0, 3), real(2, 3), real(2)),
+    reference=lambda x, weight, bias=0.0, negative_slope=0.0: np.where(
+        x @ weight.T + bias > 0, 1, negative_slope) * (x @ weight.T + bias),
+)
 
 # --- convolution --------------------------------------------------------------------------------
 _entry(

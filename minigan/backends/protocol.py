@@ -86,6 +86,16 @@ class Kernels(Protocol):
     def matmul(self, a: Array, b: Array) -> Array:
         """numpy.matmul: [..., M, K] @ [..., K, N], batch axes broadcast, 1-d operands allowed."""
 
+    def linear_activation(self, x: Array, weight: Array, bias: Array | None, slope: float) -> Array:
+        """x [N,I], weight [O,I], bias [O] -> leaky_relu(x weight^T + bias, slope); slope 0 is relu,
+        1 no activation."""
+
+    def linear_activation_backward(
+        self, grad: Array, y: Array, slope: float
+    ) -> tuple[Array, Array]:
+        """grad and y = linear_activation(...) [N,O] -> (the gradient of x weight^T + bias, that of
+        bias); the sign of y is that of the sum (slope >= 0)."""
+
     # --- normalisation ----------------------------------------------------------------------
     def batch_norm(
         self, x: Array, weight: Array | None, bias: Array | None, eps: float

@@ -175,6 +175,31 @@ def matmul(a: Array, b: Array) -> Array:
     return _namespace(a).asarray(_namespace(a).matmul(a, b))
 
 
+def linear_activation(x: Array, weight: Array, bias: Array | None, slope: float) -> Array:
+    """The definition: multiply, add, activate."""
+    z = matmul(x, weight.T)
+    return _activated(z if bias is None else z + bias, slope)
+
+
+def _activated(z: Array, slope: float) -> Array:
+    if slope == 1:
+        return z
+    return leaky_relu(z, slope) if slope else relu(z)
+
+
+def linear_activation_backward(grad: Array, y: Array, slope: float) -> tuple[Array, Array]:
+    """Back through the activation; the bias is added to every row."""
+    through = _through_activation(grad, y, slope)
+    return through, sum(through, (0,), False)
+
+
+def _through_activation(grad: Array, y: Array, slope: float) -> Array:
+    """By the sign of the activation's result, for slopes that are not negative."""
+    if slope == 1:
+        return grad
+    return leaky_relu_backward(grad, y, slope) if slope else relu_backward(grad, y)
+
+
 # --- normalisation ---
 
 
@@ -245,7 +270,7 @@ def batch_norm_activation(
 ) -> tuple[Array, Array, Array]:
     """The definition: normalise, then activate."""
     z, mean, var = batch_norm(x, weight, bias, eps)
-    return leaky_relu(z, slope) if slope else relu(z), mean, var
+    return _activated(z, slope), mean, var
 
 
 def batch_norm_activation_backward(
@@ -260,7 +285,7 @@ def batch_norm_activation_backward(
     slope: float,
 ) -> tuple[Array, Array, Array]:
     """Back through the activation, then through the normalisation."""
-    through = leaky_relu_backward(grad, y, slope) if slope else relu_backward(grad, y)
+    through = _through_activation(grad, y, slope)
     return batch_norm_backward(through, x, weight, mean, var, eps)
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from minigan.autograd import is_anomaly_enabled
 from minigan.nn.activation import LeakyReLU, ReLU
 from minigan.nn.convolution import Conv2d
+from minigan.nn.linear import Linear
 from minigan.nn.module import Module
 from minigan.nn.normalization import BatchNorm1d, BatchNorm2d, InstanceNorm2d
 from minigan.nn.upsample import Upsample
@@ -63,19 +64,24 @@ def _normalised_alone(x: Any, norm: InstanceNorm2d, activation: Activation) -> b
     return isinstance(x, Tensor) and plain and _slope(activation) >= 0
 
 
+def _linear(x: Any, linear: Linear, activation: Activation) -> bool:
+    return isinstance(x, Tensor) and _slope(activation) >= 0
+
+
 def _slope(activation: Activation) -> float:
     return activation.negative_slope if isinstance(activation, LeakyReLU) else 0.0
 
 
-def _normalise_and_activate(x: Tensor, norm: Any, activation: Activation) -> Tensor:
-    return norm.activated(x, _slope(activation))
+def _activated(x: Tensor, layer: Any, activation: Activation) -> Tensor:
+    return layer.activated(x, _slope(activation))
 
 
 TABLE: tuple[Fusion, ...] = (
     Fusion((Upsample, Conv2d), _doubles_before_conv3, _upsample_conv2d),
     *(
-        Fusion((norm, activation), fits, _normalise_and_activate)
-        for norm, fits in (
+        Fusion((layer, activation), fits, _activated)
+        for layer, fits in (
+            (Linear, _linear),
             (BatchNorm1d, _normalised_by_batch),
             (BatchNorm2d, _normalised_by_batch),
             (InstanceNorm2d, _normalised_alone),

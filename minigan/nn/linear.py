@@ -10,6 +10,7 @@ from minigan.nn import functional as F
 from minigan.nn import init
 from minigan.nn.module import Module, require_input
 from minigan.nn.parameter import Parameter
+from minigan.ops import linear_activation
 from minigan.tensor import Tensor
 
 
@@ -42,9 +43,17 @@ class Linear(Module):
         init_uniform_by_fan_in(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        features = self.in_features
-        require_input(self, input, lambda shape: shape[-1:] == (features,), f"[..., {features}]")
+        self._require_input(input)
         return F.linear(input, self.weight, self.bias)
+
+    def activated(self, input: Tensor, negative_slope: float) -> Tensor:
+        """A leaky ReLU of the layer's output: one operation for both."""
+        self._require_input(input)
+        return linear_activation(input, self.weight, self.bias, negative_slope)
+
+    def _require_input(self, x: Any) -> None:
+        features = self.in_features
+        require_input(self, x, lambda shape: shape[-1:] == (features,), f"[..., {features}]")
 
     def extra_repr(self) -> str:
         return (f"in_features={self.in_features}, out_features={self.out_features}, "

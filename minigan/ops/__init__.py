@@ -35,7 +35,7 @@ from minigan.ops.elementwise import (
     where,
 )
 from minigan.ops.elementwise import power as pow
-from minigan.ops.linear import linear, matmul
+from minigan.ops.linear import linear, linear_activation, matmul
 from minigan.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -141,6 +141,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_activation",
     "log",
     "log_softmax",
     "logsumexp",

@@ -99,6 +99,11 @@ class LeakyReLUBackward(Function):
         )
 
 
+def through_activation(grad: Tensor, y: Tensor, slope: float) -> Tensor:
+    """The gradient before a leaky ReLU whose result is y; slope 0 is ReLU."""
+    return (LeakyReLUBackward(slope) if slope else ReLUBackward())(grad, y.detach())
+
+
 class Tanh(Function):
     """y = tanh x; dx = dy (1 - y^2)."""
 

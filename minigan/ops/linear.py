@@ -6,7 +6,8 @@ from typing import Any
 
 from minigan.autograd import Function
 from minigan.backends import kernels_for
-from minigan.errors import ShapeError
+from minigan.errors import ConfigError, ShapeError
+from minigan.ops.activation import through_activation
 from minigan.ops.operands import check_broadcast, check_dtypes, promoted
 from minigan.ops.shape import sum_to, summed_to, transpose
 from minigan.tensor import Tensor
@@ -61,18 +62,23 @@ def matmul(a: Any, b: Any) -> Tensor:
 
 
 class Linear(Function):
-    """y = x W^T + b; dx = dy W, dW = dy^T x, db = sum of dy. x [N,I], W [O,I], b [O]."""
+    """y = f(z), z = x W^T + b; dz = dy f'(z); dx = dz W, dW = dz^T x, db = sum of dz.
 
-    saves = (0, 1)
+    x [N,I], W [O,I], b [O]. f is a leaky ReLU: z where z > 0, else slope z; slope 0 is ReLU, 1 is
+    no activation. It does not change a sign, so that y says where z > 0.
+    """
 
-    def forward(self, x: Any, weight: Any, *bias: Any) -> Any:
-        y = kernels_for(x).matmul(x, weight.T)
-        if bias:
-            y += bias[0]
-        return y
+    def __init__(self, slope: float = 1.0) -> None:
+        self.slope = slope
+        self.saves = (0, 1) if slope == 1 else (0, 1, "output")
+
+    def forward(self, x: Any, weight: Any, bias: Any = None) -> Any:
+        return kernels_for(x).linear_activation(x, weight, bias, self.slope)
 
     def backward(self, grad: Tensor) -> Any:
-        x, weight = self.saved
+        x, weight, *y = self.saved
+        for output in y:
+            grad = through_activation(grad, output, self.slope)
         grads: list[Tensor | None] = [
             MatMul()(grad, weight) if self.needs[0] else None,
             MatMul()(transpose(grad, 0, 1), x) if self.needs[1] else None,
@@ -82,29 +88,50 @@ class Linear(Function):
         return tuple(grads)
 
     def backward_arrays(self, grad: Any) -> Any:
-        x, weight = self.saved_arrays
+        x, weight, *y = self.saved_arrays
         kernels = kernels_for(grad)
+        grad_bias = None
+        if len(self.needs) == 3 and self.needs[2]:
+            output = y[0] if y else grad  # which is not looked at without an activation
+            grad, grad_bias = kernels.linear_activation_backward(grad, output, self.slope)
+        elif y and self.slope:
+            grad = kernels.leaky_relu_backward(grad, y[0], self.slope)
+        elif y:
+            grad = kernels.relu_backward(grad, y[0])
         grads = (
             kernels.matmul(grad, weight) if self.needs[0] else None,
             kernels.matmul(grad.T, x) if self.needs[1] else None,
         )
-        if len(self.needs) == 2:
-            return grads
-        return *grads, kernels.sum(grad, (0,), False) if self.needs[2] else None
+        return grads if len(self.needs) == 2 else (*grads, grad_bias)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W^T + b. input [..., in_features], weight [out_features, in_features], bias [out]."""
+    return _linear("linear", input, weight, bias, 1.0)
+
+
+def linear_activation(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, negative_slope: float = 0.0
+) -> Tensor:
+    """leaky_relu(linear(...), negative_slope) as one operation; 0 is relu."""
+    if negative_slope < 0:
+        raise ConfigError(
+            f"linear_activation: negative_slope must not be negative, got {negative_slope}"
+        )
+    return _linear("linear_activation", input, weight, bias, float(negative_slope))
+
+
+def _linear(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, slope: float) -> Tensor:
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"linear: input of shape {tuple(input.shape)} does not fit weight "
+            f"{op}: input of shape {tuple(input.shape)} does not fit weight "
             f"{tuple(weight.shape)} (out_features, in_features)"
         )
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise ShapeError(
-            f"linear: bias must have shape ({weight.shape[0]},); got {tuple(bias.shape)}"
+            f"{op}: bias must have shape ({weight.shape[0]},); got {tuple(bias.shape)}"
         )
-    check_dtypes("linear", input, weight=weight, bias=bias)
+    check_dtypes(op, input, weight=weight, bias=bias)
     rows = input if input.ndim == 2 else input.reshape(-1, input.shape[-1])
-    y = Linear()(rows, weight) if bias is None else Linear()(rows, weight, bias)
+    y = Linear(slope)(rows, weight) if bias is None else Linear(slope)(rows, weight, bias)
     return y if input.ndim == 2 else y.reshape(*input.shape[:-1], weight.shape[0])

@@ -240,12 +240,27 @@ def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     return {"matmul": cases}
 
 
+def _linear_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
+    forward: list[Case] = []
+    # By BLAS, with packed weights, a part of a tile among them, with a packed batch; empty.
+    for n, i, o in ((5, 7, 3), (300, 500, 3), (64, 40, 130), (64, 700, 1000), (0, 3, 2), (3, 0, 2)):
+        x, weight, bias = rng.normal(size=(n, i)), rng.normal(size=(o, i)), rng.normal(size=o)
+        forward += [(x, weight, bias, slope) for slope in (0.0, 0.2, 1.0, 3.0)]
+        forward += [(x, weight, None, slope) for slope in (0.2, 1.0)]
+    y, grad = rng.normal(size=(65, 999)), rng.normal(size=(65, 999))
+    y[::3, ::5] = 0
+    backward: list[Case] = [(grad, y, slope) for slope in (0.0, 0.2, 1.0)]
+    backward += [(grad.T, y.T, 0.2), (grad[:0], y[:0], 0.2)]
+    return {"linear_activation": forward, "linear_activation_backward": backward}
+
+
 def _all_cases() -> dict[str, list[Case]]:
     table: dict[str, list[Case]] = {}
     for make in (
         _conv_cases,
         _upsample_conv_cases,
         _matmul_cases,
+        _linear_cases,
         _norm_cases,
         _pointwise_cases,
         _loss_cases,

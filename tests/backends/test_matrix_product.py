@@ -54,6 +54,22 @@ def test_turned_products_equal_numpys(size):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
 
 
+@pytest.mark.parametrize("bits", ["whole", "in parts"])
+def test_activations_keep_what_is_not_finite(bits):
+    m, k, n = (64, 600, 704) if bits == "whole" else (34, 9, 70)
+    x, weight = np.ones((m, k), np.float32), np.ones((n, k), np.float32)
+    bias = np.zeros(n, np.float32)
+    bias[:3] = -np.inf, np.nan, np.inf
+    for multiply in (
+        lambda slope: turned_product.multiply(x, weight, bias, slope),
+        lambda slope: matrix_product.multiply(x, False, weight, True, bias, slope),
+    ):
+        relu, leaky = multiply(0.0)[:, :4], multiply(0.5)[:, :4]
+        np.testing.assert_array_equal(relu, np.tile(np.float32([0, np.nan, np.inf, k]), (m, 1)))
+        np.testing.assert_array_equal(leaky[:, 0], -np.inf)
+        assert np.isnan(leaky[:, 1]).all()
+
+
 def test_nothing_beyond_the_operands_is_read():
     room = np.full(3 * 4096, np.nan, np.float32)
     a, b = room[4096 : 4096 + 33 * 20].reshape(33, 20), room[8192 : 8192 + 20 * 70].reshape(20, 70)

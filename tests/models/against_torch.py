@@ -30,11 +30,13 @@ def assert_same_losses(actual: Mapping, expected: Mapping, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(float(actual[key]), value, rtol=rtol, atol=atol, err_msg=key)
 
 
-def assert_same_update(gan, networks, gradient_atol=2e-4, unclear=1e-2, rounding=1e-6):
+def assert_same_update(gan, networks, gradient_atol=2e-3, unclear=2e-2, rounding=1e-6):
     """Gradients and updated weights are the same in float32, network by network.
 
-    gradient_atol is relative to the tensor's largest gradient; gradients up to `rounding` are not
-    compared.
+    A tensor's gradient may be wrong by gradient_atol of its length, and each number of it by 10
+    times that of the largest: rounding, which is not the same on every machine, can move a value
+    over the kink of a ReLU, and a row of the gradient of a layer before it. Gradients up to
+    `rounding` are not compared.
     """
     for name, network in networks.items():
         theirs = dict(network.named_parameters())
@@ -50,8 +52,10 @@ def assert_same_update(gan, networks, gradient_atol=2e-4, unclear=1e-2, rounding
             if scale < rounding:
                 continue  # a bias before a norm: its gradient is rounding on both sides
             where = f"{name}.{key}"
+            wrong = np.linalg.norm(p.grad.numpy() - grad)
+            assert wrong <= gradient_atol * np.linalg.norm(grad), where
             np.testing.assert_allclose(
-                p.grad.numpy(), grad, rtol=0, atol=gradient_atol * scale, err_msg=where
+                p.grad.numpy(), grad, rtol=0, atol=10 * gradient_atol * scale, err_msg=where
             )
             # Adam's first step is lr * sign(g): where g is about 0 the sign is rounding.
             clear = np.abs(grad) > unclear * scale

@@ -6,6 +6,7 @@ Imported at the first kernel call only, because importing numba takes half a sec
 from minigan.backends.cpu.channel_sums import sum
 from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cpu.linalg import matmul
+from minigan.backends.cpu.linear_activation import linear_activation, linear_activation_backward
 from minigan.backends.cpu.memory import keep_freed_memory
 from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
 from minigan.backends.cpu.norm_activation import (
@@ -58,6 +59,8 @@ __all__ = [
     "gather_last",
     "leaky_relu",
     "leaky_relu_backward",
+    "linear_activation",
+    "linear_activation_backward",
     "matmul",
     "max_pool2d_indices",
     "pad2d",

@@ -17,6 +17,7 @@ from numba.np.linalg import _BLAS
 
 from minigan.backends import reference
 from minigan.backends.cpu import matrix_product, turned_product
+from minigan.backends.cpu.finish import bias_for, finish
 from minigan.backends.cpu.threads import MAX_CHUNKS, all_float32, kernel, run
 from minigan.backends.protocol import Array
 
@@ -29,8 +30,11 @@ _sgemm = _BLAS().numba_xxgemm(types.float32)
 
 
 @kernel
-def _blocks(chunk, chunks, by_columns, a, a_transposed, b, b_transposed, out):
-    """out = a @ b, a part of it. Where a flag is set, a [M,K] or b [K,N] is stored transposed."""
+def _blocks(chunk, chunks, by_columns, a, a_transposed, b, b_transposed, bias, slope, out):
+    """out = a @ b, a part of it, or with a bias leaky_relu(a @ b + bias, slope).
+
+    Where a flag is set, a [M,K] or b [K,N] is stored transposed.
+    """
     m, n = out.shape
     k = a.shape[0] if a_transposed else a.shape[1]
     first_row, end_row, first_column, end_column = 0, m, 0, n
@@ -58,23 +62,32 @@ def _blocks(chunk, chunks, by_columns, a, a_transposed, b, b_transposed, out):
         out.ravel()[first_row * n + first_column :].ctypes,
         n,
     )
+    if bias.size > 0:
+        finish(out.reshape(-1), (first_row, end_row), (first_column, end_column), n, bias, slope)
 
 
-def _product(a: Array, b: Array) -> Array:
-    """a @ b for matrices that are C- or Fortran-contiguous; others are copied."""
+def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -> Array:
+    """leaky_relu(a @ b + bias, slope) of float32 matrices, none of them empty.
+
+    They are read where they lie if they are C- or Fortran-contiguous; others are copied.
+    """
     a, a_transposed = _stored(a)
     b, b_transposed = _stored(b)
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0] if b_transposed else b.shape[1]
+    end = bias_for(bias, n, slope), slope
     if b_transposed and not a_transposed and turned_product.suits(m, k, n):
-        return turned_product.multiply(a, b)
+        return turned_product.multiply(a, b, *end)
     if matrix_product.suits(m, n):
-        return matrix_product.multiply(a, a_transposed, b, b_transposed)
+        return matrix_product.multiply(a, a_transposed, b, b_transposed, *end)
     out = np.empty((m, n), np.float32)
     chunks = _chunks(m * n * k)
     # Blocks of rows lie apart in memory; threads that write columns wait for each other's lines.
     by_columns = m < _FEW_ROWS and m < 4 * n
-    run(_blocks, min(chunks, max(m, n)), by_columns, a, a_transposed, b, b_transposed, out)
+    run(
+        _blocks, min(chunks, max(m, n)), by_columns, a, a_transposed, b, b_transposed, end[0],
+        np.float32(slope), out,
+    )  # fmt: skip
     return out
 
 
@@ -99,4 +112,4 @@ def matmul(a: Array, b: Array) -> Array:
     plain = a.ndim == b.ndim == 2 and all_float32(a, b) and a.shape[1] == b.shape[0]
     if not plain or 0 in (*a.shape, *b.shape):
         return reference.matmul(a, b)
-    return _product(a, b)
+    return product(a, b)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats
+from minigan.backends.cpu.finish import NOTHING, finish
 from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store
 from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
@@ -36,14 +37,26 @@ def suits(m: int, n: int) -> bool:
     return m >= _FEWEST_ROWS and -(-n // COLUMNS) * COLUMNS <= 1.25 * n
 
 
-def multiply(a: Array, a_transposed: bool, b: Array, b_transposed: bool) -> Array:
-    """a @ b. Where a flag is set, a [M,K] or b [K,N] is given as its C-contiguous transpose."""
+def multiply(
+    a: Array,
+    a_transposed: bool,
+    b: Array,
+    b_transposed: bool,
+    bias: Array = NOTHING,
+    slope: float = 1.0,
+) -> Array:
+    """a @ b. Where a flag is set, a [M,K] or b [K,N] is given as its C-contiguous transpose.
+
+    With a bias [N] leaky_relu(a @ b + bias, slope).
+    """
     (m, k), n = a.shape[::-1] if a_transposed else a.shape, b.shape[0 if b_transposed else 1]
     out = np.empty((m, n), np.float32)
     rows, panels = _tile(m, n)
     chunks = max(1, min(MAX_CHUNKS, _tiles(m, n, rows, panels), m * n * k // _SMALLEST))
     steps = (1, m) if a_transposed else (k, 1)
-    run(_multiply, chunks, rows, panels, a, *steps, k, b, b_transposed, out)
+    run(
+        _multiply, chunks, rows, panels, a, *steps, k, b, b_transposed, bias, np.float32(slope), out
+    )
     return out
 
 
@@ -63,7 +76,7 @@ def _tiles(m: int, n: int, rows: int, panels: int) -> int:
 
 @kernel
 def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, b, b_transposed,
-              out):  # fmt: skip
+              bias, slope, out):  # fmt: skip
     """Element (i, r) of `a` is a flat at i * row_step + r * inner_step."""
     m, n = out.shape
     a_flat, out_flat = a.reshape(-1), out.reshape(-1)
@@ -112,6 +125,8 @@ def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, 
                         _put(block, whole + whole, x2, y2, True)
                         _put(block, whole + whole + whole, x3, y3, True)
                         _put_part(out, i, min(4, rows), j, live, block, first)
+                if start + terms == inner and bias.size > 0:
+                    finish(out_flat, (i, min(i + 4, i1)), (j0, j1), n, bias, slope)
 
 
 @inlined

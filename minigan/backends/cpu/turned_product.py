@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_empty, aligned_floats
+from minigan.backends.cpu.finish import NOTHING, finished
 from minigan.backends.cpu.lanes import LANES, WIDE, load_wide, store
 from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
@@ -37,15 +38,18 @@ def suits(m: int, k: int, n: int) -> bool:
     return batch and m * n * k >= _SMALLEST
 
 
-def multiply(a: Array, weight: Array) -> Array:
-    """a @ weight^T, of a [M,K] and weight [N,K]."""
+def multiply(a: Array, weight: Array, bias: Array = NOTHING, slope: float = 1.0) -> Array:
+    """a @ weight^T of a [M,K] and weight [N,K].
+
+    With a bias [N] leaky_relu(a @ weight^T + bias, slope).
+    """
     (m, k), n = a.shape, len(weight)
     packed = aligned_empty(-(-m // COLUMNS), k, COLUMNS)
     run(_pack, max(1, min(MAX_CHUNKS, packed.size // _SMALLEST_PACK)), a, packed)
     out = np.empty((m, n), np.float32)
     units = len(packed) * -(-n // _GROUP)
     chunks = max(1, min(MAX_CHUNKS, units, m * n * k // _SMALLEST_CHUNK))
-    run(_multiply, chunks, weight, packed, out)
+    run(_multiply, chunks, weight, packed, bias, np.float32(slope), out)
     return out
 
 
@@ -70,7 +74,7 @@ def _pack(chunk, chunks, a, packed):
 
 
 @kernel
-def _multiply(chunk, chunks, weight, packed, out):
+def _multiply(chunk, chunks, weight, packed, bias, slope, out):
     """out[m, j] = sum over r of packed[m, r] * weight[j, r]."""
     (m, n), (panels, k, _) = out.shape, packed.shape
     flat, packed_flat, out_flat = weight.reshape(-1), packed.reshape(-1), out.reshape(-1)
@@ -96,6 +100,9 @@ def _multiply(chunk, chunks, weight, packed, out):
                     sums, flat, p0, p1, p2, p3, one, packed_flat, at, upper, whole, terms
                 )
                 _store(tile, to, sums)
+        for i in range(rows if bias.size > 0 else 0):
+            for c in range(np.uintp(i * COLUMNS), np.uintp((i + 1) * COLUMNS)):
+                tile[c] = finished(tile[c], bias[j + i], slope)
         for first in range(panel * COLUMNS, min(m, (panel + 1) * COLUMNS), LANES):
             lane, live = first - panel * COLUMNS, min(LANES, m - first)
             turned = rows // 8 * 8 if live == LANES else 0

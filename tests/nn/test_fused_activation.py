@@ -1,4 +1,4 @@
-"""Normalisation and activation as one operation: equal to the two layers at every order."""
+"""Layers with their activation as one operation: equal to the two layers at every order."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from minigan import nn
 from minigan.autograd import detect_anomaly, grad
 from minigan.errors import ConfigError, ShapeError
 from minigan.nn import fusion
-from minigan.ops import batch_norm_activation
+from minigan.ops import batch_norm_activation, linear_activation
 
 LAYERS: list[Any] = [
+    (lambda: [nn.Linear(3, 4), nn.ReLU()], (5, 3)),
+    (lambda: [nn.Linear(3, 4), nn.LeakyReLU(0.2)], (2, 5, 3)),
+    (lambda: [nn.Linear(3, 4, bias=False), nn.LeakyReLU(0.2, inplace=True)], (5, 3)),
+    (lambda: [nn.Linear(3, 4), nn.LeakyReLU(1.0)], (3,)),
     (lambda: [nn.BatchNorm2d(3), nn.ReLU()], (2, 3, 3, 2)),
     (lambda: [nn.BatchNorm2d(3, 0.8), nn.LeakyReLU(0.2)], (2, 3, 3, 2)),
     (lambda: [nn.BatchNorm2d(3, affine=False), nn.LeakyReLU(0.2, inplace=True)], (2, 3, 3, 2)),
@@ -63,9 +67,10 @@ def test_equals_the_two_layers(layers: Any, shape: Any, fused_calls: list[int]) 
     net = nn.Sequential(*layers()).double()
     for param in net.parameters():
         param.data = mg.randn(param.shape, dtype="float64")
-    twin = copy.deepcopy(net)
     x = mg.randn(shape, dtype="float64", requires_grad=True)
-    u = mg.randn(shape, dtype="float64", requires_grad=True)
+    u = mg.randn(net(x).shape, dtype="float64", requires_grad=True)
+    twin = copy.deepcopy(net)
+    fused_calls.clear()
     v = [mg.randn(t.shape, dtype="float64") for t in (x, *net.parameters())]
     for _ in range(2):  # the running statistics move twice
         fused = everything(net, x, u, v)
@@ -102,6 +107,9 @@ def test_batch_norm_keeps_its_bits_on_the_cpu(fused_calls: list[int]) -> None:
         lambda: [nn.InstanceNorm2d(3, track_running_stats=True), nn.ReLU()],
         lambda: [nn.BatchNorm2d(3), nn.LeakyReLU(-0.1)],
         lambda: [nn.BatchNorm2d(3), nn.Tanh()],
+        lambda: [nn.Linear(4, 3), nn.LeakyReLU(-0.1)],
+        lambda: [nn.Linear(4, 3), nn.Tanh()],
+        lambda: [nn.utils.spectral_norm(nn.Linear(4, 3)).eval(), nn.ReLU()],
         lambda: [nn.BatchNorm2d(3), nn.Identity(), nn.ReLU()],
     ],
 )
@@ -135,5 +143,9 @@ def test_a_wrong_input_is_reported_by_the_layer() -> None:
             net(mg.zeros(2, 4, 5, 5))
         with pytest.raises(ShapeError, match="more than one value per channel"):
             net(mg.zeros(1, 3, 1, 1))
+    with pytest.raises(ShapeError, match=r"Linear\(in_features=3.*input of shape \(2, 4\)"):
+        nn.Sequential(nn.Linear(3, 2), nn.ReLU())(mg.zeros(2, 4))
+    with pytest.raises(ConfigError, match="negative_slope must not be negative, got -1"):
+        linear_activation(mg.zeros(2, 3), mg.zeros(2, 3), negative_slope=-1)
     with pytest.raises(ConfigError, match="negative_slope must not be negative, got -1"):
         batch_norm_activation(mg.zeros(2, 3, 4, 4), None, None, negative_slope=-1)
