@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats
+from minigan.backends.cpu.fetching import fetch_run
 from minigan.backends.cpu.finish import NOTHING, finish
 from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store
 from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
@@ -98,6 +99,7 @@ def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, 
                     _pack_turned(b, j, live, start, terms, packed, to)
                 else:
                     _pack(b, j, live, start, terms, packed, to)
+            fetched = 0  # rows of b
             for i in range(i0, i1, 4):
                 # Beyond the last row the last one is computed again, and not stored.
                 origin, rows = start * inner_step, i1 - i
@@ -105,6 +107,12 @@ def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, 
                 p1 = np.uintp(origin + min(i + 1, i1 - 1) * row_step)
                 p2 = np.uintp(origin + min(i + 2, i1 - 1) * row_step)
                 p3 = np.uintp(origin + min(i + 3, i1 - 1) * row_step)
+                if not b_transposed:
+                    # While these rows are computed, what is packed next comes nearer.
+                    left, rest = i1 - i, min(inner - start - terms, _DEPTH) - fetched
+                    for _ in range(rest if left <= 4 else rest * 4 // left):
+                        fetch_run(b, (start + terms + fetched) * n + j0, j1 - j0)
+                        fetched += 1
                 for j in range(j0, j1, COLUMNS):
                     at, live = np.uintp((j - j0) // COLUMNS * panel), min(COLUMNS, j1 - j)
                     x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(

@@ -15,11 +15,11 @@ import math
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_empty, aligned_floats
+from minigan.backends.cpu.fetching import fetch_run
 from minigan.backends.cpu.lanes import (
     LANES,
     WIDE,
     add,
-    fetch,
     load,
     load_wide,
     store,
@@ -90,7 +90,7 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
                 # Where registers are many the second vector is the next block's, if there is one.
                 alone = _TOGETHER == 2 and block + 1 == blocks
                 upper = np.uintp(WIDE if _TOGETHER == 1 else 0 if alone else inner * BLOCK)
-                _fetch(b, ahead, share)
+                fetch_run(b, ahead, share)
                 ahead += share
                 # Beyond the last row the last one is computed again, and not stored.
                 sums, before = no_terms(), 0
@@ -124,12 +124,6 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
                     _put(out, to + row + row, next_block, alone, x2, y2)
                 if i + 3 < i1:
                     _put(out, to + row + row + row, next_block, alone, x3, y3)
-
-
-@inlined
-def _fetch(array, first, numbers):
-    for at in range(np.uintp(first), np.uintp(first + numbers), np.uintp(_LINE)):
-        fetch(array, at)
 
 
 @helper
