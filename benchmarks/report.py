@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def main(args: list[str]) -> int:
     found = newest(options.results)
     if not found:
         raise ConfigError(f"no results of benchmarks in {options.results}: run benchmarks.steps")
-    options.page.write_text(page(found))
+    options.page.write_text(page(found, elsewhere(options.results)))
     if "steps" in found:
         draw(found["steps"], options.page.parent / CHART)
     print(f"{options.page.name}: {', '.join(found)}")
@@ -65,11 +65,23 @@ def newest(results: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def page(found: dict[str, dict[str, Any]]) -> str:
-    """The whole page."""
+def elsewhere(results: Path) -> list[dict[str, Any]]:
+    """The last result of the steps on each other processor than the newest's."""
+    last: dict[str, dict[str, Any]] = {}
+    files = [json.loads(path.read_text()) for path in sorted(results.glob("steps-cpu-*"))]
+    for result in sorted(files, key=lambda result: result["machine"]["date"]):
+        last.pop(result["machine"]["cpu"], None)
+        last[result["machine"]["cpu"]] = result
+    return list(last.values())[:-1]
+
+
+def page(found: dict[str, dict[str, Any]], others: Sequence[dict[str, Any]] = ()) -> str:
+    """The whole page; `others` are results of the steps on other processors."""
     lines = [_INTRODUCTION]
     if "steps" in found:
         lines += _steps(found["steps"])
+    for other in others:
+        lines += _steps_elsewhere(other)
     if "steps" in found and "ops" in found:
         lines += _profiles(found["steps"], found["ops"])
     if "ops" in found:
@@ -122,12 +134,25 @@ def _steps(result: dict[str, Any]) -> Iterable[str]:
         if theirs is None:
             yield f"| {row['workload']} | {_ms(ours)} | | | | | {ours['peak_mb']:.0f} |"
             continue
-        ratio = f"**{row['ratio']:.2f}**" if row["ratio"] >= row["goal"] else f"{row['ratio']:.2f}"
         yield (
-            f"| {row['workload']} | {_ms(ours)} | {_ms(theirs)} | {theirs['layout']} | {ratio} "
-            f"| {row['goal']} | {ours['peak_mb']:.0f} / {theirs['peak_mb']:.0f} |"
+            f"| {row['workload']} | {_ms(ours)} | {_ms(theirs)} | {theirs['layout']} "
+            f"| {_ratio(row)} | {row['goal']} | {ours['peak_mb']:.0f} / {theirs['peak_mb']:.0f} |"
         )
     yield "\nBold: the goal is reached.\n"
+
+
+def _steps_elsewhere(result: dict[str, Any]) -> Iterable[str]:
+    yield f"### On another processor\n\n{_source(result)}"
+    yield "| step | minigan ms | PyTorch ms | ratio | goal |\n|---|---|---|---|---|"
+    for row in result["workloads"]:
+        if "ratio" in row:
+            times = f"{_ms(row['minigan'])} | {_ms(row['torch'])}"
+            yield f"| {row['workload']} | {times} | {_ratio(row)} | {row['goal']} |"
+    yield ""
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    return f"**{row['ratio']:.2f}**" if row["ratio"] >= row["goal"] else f"{row['ratio']:.2f}"
 
 
 def _ms(timing: dict[str, Any]) -> str:

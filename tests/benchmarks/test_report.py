@@ -14,11 +14,11 @@ def timing(seconds):
     return {"median": seconds, "low": 0.9 * seconds, "high": 1.1 * seconds, "peak_mb": 100.0}
 
 
-def steps(date="2026-01-02", ratio=2.5):
+def steps(date="2026-01-02", ratio=2.5, cpu="CPU"):
     row = {"workload": "acgan", "goal": 2.0, "minigan": timing(0.1), "ratio": ratio,
            "torch": timing(0.1 * ratio) | {"layout": "channels_last"}}  # fmt: skip
     alone = {"workload": "gan", "goal": 1.5, "minigan": timing(0.01)}
-    machine = MACHINE | {"date": date}
+    machine = MACHINE | {"date": date, "cpu": cpu}
     return {"command": "run", "threads": 2, "machine": machine, "workloads": [row, alone]}
 
 
@@ -46,6 +46,17 @@ def test_steps_and_the_goal_that_is_reached(tmp_path):
     assert "2026-01-03" in text and "2026-01-02" not in text  # the newest result, no other
     assert (page.parent / report.CHART).read_bytes().startswith(b"\x89PNG")
     assert "**2.50**" in report.page({"steps": steps()})
+
+
+def test_the_last_steps_on_each_other_processor(tmp_path):
+    for day, ratio, cpu in ((2, 1.1, "old"), (3, 1.2, "old"), (4, 1.3, "new"), (5, 1.4, "new")):
+        result = steps(f"2026-01-0{day}", ratio, cpu)
+        (tmp_path / f"steps-cpu-{day}.json").write_text(json.dumps(result))
+    assert report.newest(tmp_path)["steps"]["workloads"][0]["ratio"] == 1.4
+    (other,) = report.elsewhere(tmp_path)
+    text = report.page({"steps": steps()}, [other])
+    assert "### On another processor\n\n`run`: 2026-01-03, commit abc, old, 2 cores" in text
+    assert "| acgan | 100.0 +- 10.0 | 120.0 +- 12.0 | 1.20 | 2.0 |" in text
 
 
 def test_a_profile_is_the_calls_times_their_number():
@@ -90,4 +101,4 @@ def test_no_results_is_one_line(tmp_path, capsys):
 
 
 def test_the_page_is_that_of_the_results():
-    assert report.PAGE.read_text() == report.page(report.newest(RESULTS))
+    assert report.PAGE.read_text() == report.page(report.newest(RESULTS), report.elsewhere(RESULTS))

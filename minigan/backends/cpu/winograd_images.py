@@ -24,6 +24,9 @@ from minigan.backends.cpu.winograd_phases import place
 from minigan.backends.cpu.winograd_products import BLOCK
 from minigan.backends.protocol import Array, Pair
 
+_MOST_TOGETHER = 8  # channels: a kilobyte of a page
+_PLANES = 1 << 16  # numbers: a quarter of the second-level cache
+
 _Block = tuple[int, ...]  # groups from, to; rows of tiles from, to
 
 
@@ -117,21 +120,29 @@ _LARGEST = max(tile.products * max(tile.outputs, tile.window) for tile in TILES)
 
 
 @helper
+def _together(rows, columns):
+    """How many channels are in work at a time. Each point of a tile is on a page of its own, whose
+    address the processor has to look up: the fewer, the more channels find it looked up."""
+    return max(1, min(_MOST_TOGETHER, _PLANES // max(1, rows * columns * LANES)))
+
+
+@helper
 def _workspace(size, rows, columns):
-    """A dense array of pixels, a plane with zeros around them, and a tile between two mixes."""
+    """A dense array of pixels, planes of channels with zeros around the pixels, and a tile between
+    two mixes."""
     pixels = min(size[0], rows) * size[1]
     return (
         aligned_floats(pixels * LANES),
-        aligned_zeros(rows * columns * LANES),
+        aligned_zeros(_together(rows, columns) * rows * columns * LANES),
         aligned_floats(_LARGEST * LANES),
     )
 
 
 @helper
-def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, work, points):
-    """points[f, :, place] = B^T d B of the windows d of a channel, or A d A^T of its outputs,
+def _to_points(source, first, last, block, across, kind, a, m, window, stride, pad, work, points):
+    """points[f, :, place] = B^T d B of the windows d of channels, or A d A^T of their outputs,
     which have the size m of a step from tile to tile; a numbers along an axis."""
-    dense, plane, scratch = work
+    dense, planes, scratch = work
     channels, height, width = source.shape[1:]
     g0, g1, t0, t1 = block
     rows, columns = _plane(m, window, stride, t1 - t0, across)
@@ -139,36 +150,50 @@ def _to_points(source, channel, block, across, kind, a, m, window, stride, pad, 
     y0 = min(height, max(0, top))
     y1, inside = max(y0, min(height, top + rows)), max(0, min(width, columns - pad[1]))
     step, hop, wide = stride * columns * LANES, stride * LANES, window * LANES
+    plane = rows * columns * LANES
     unit = 0
     for group in range(g0, g1):
-        _lift(source, channel, group, y0, y1, dense)
-        for row in range(rows):
-            to = np.uintp((row * columns + pad[1]) * LANES)
-            if y0 <= top + row < y1:
-                _copy(dense, np.uintp((top + row - y0) * width * LANES), plane, to, inside)
-            else:
-                _fill(plane, to, inside, np.float32(0))
+        for channel in range(first, last):
+            _lift(source, channel, group, y0, y1, dense)
+            start = (channel - first) * plane
+            for row in range(rows):
+                to = np.uintp(start + (row * columns + pad[1]) * LANES)
+                if y0 <= top + row < y1:
+                    at = np.uintp((top + row - y0) * width * LANES)
+                    _copy(dense, at, planes, to, inside)
+                else:
+                    _fill(planes, to, inside, np.float32(0))
         for ty in range(t1 - t0):
             for tx in range(across):
                 for phase in range(stride * stride):
                     y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
-                    at = place(phase, stride, channel, channels)
-                    start, to = (y * columns + x) * LANES, _position(unit, points.shape[2], at)
-                    if window == m:
-                        _outputs_in(kind, plane, start, step, hop, scratch, 0, wide, LANES, window)
-                        _outputs_in(kind, scratch, 0, LANES, wide, points, to, point, a * point, a)
-                    else:
-                        _windows_in(kind, plane, start, step, hop, scratch, 0, wide, LANES, window)
-                        _windows_in(kind, scratch, 0, LANES, wide, points, to, point, a * point, a)
+                    for channel in range(first, last):
+                        at = place(phase, stride, channel, channels)
+                        start = (channel - first) * plane + (y * columns + x) * LANES
+                        to = _position(unit, points.shape[2], at)
+                        if window == m:
+                            _outputs_in(
+                                kind, planes, start, step, hop, scratch, 0, wide, LANES, window
+                            )
+                            _outputs_in(
+                                kind, scratch, 0, LANES, wide, points, to, point, a * point, a
+                            )
+                        else:
+                            _windows_in(
+                                kind, planes, start, step, hop, scratch, 0, wide, LANES, window
+                            )
+                            _windows_in(
+                                kind, scratch, 0, LANES, wide, points, to, point, a * point, a
+                            )
                 unit += 1
 
 
 @helper
 def _from_points(
-    points, block, down, across, kind, a, m, window, stride, pad, bias, work, out, channel
+    points, block, down, across, kind, a, m, window, stride, pad, bias, work, out, first, last
 ):
-    """A channel's outputs A^T P A of the tiles, or its windows B P B^T, which overlap; + bias."""
-    dense, plane, scratch = work
+    """Channels' outputs A^T P A of the tiles, or their windows B P B^T, which overlap; + bias."""
+    dense, planes, scratch = work
     channels, height, width = out.shape[1:]
     g0, g1, t0, t1 = block
     rows, columns = _plane(m, window, stride, t1 - t0, across)
@@ -179,34 +204,43 @@ def _from_points(
     shared = max(y0, min(y1, top + stride * (window - m))) if t0 > 0 else y0
     end = height if t1 == down else y1
     step, hop, wide = stride * columns * LANES, stride * LANES, window * LANES
+    plane = rows * columns * LANES
     unit = 0
     for group in range(g0, g1):
-        _fill(plane, np.uintp(0), rows * columns, np.float32(0))
+        _fill(planes, np.uintp(0), (last - first) * rows * columns, np.float32(0))
         for ty in range(t1 - t0):
             for tx in range(across):
                 for phase in range(stride * stride):
                     y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
-                    at = place(phase, stride, channel, channels)
-                    start = _position(unit, points.shape[2], at)
-                    to = (y * columns + x) * LANES
-                    if window == m:
-                        _outputs_out(
-                            kind, points, start, point, a * point, scratch, 0, LANES, wide, a
-                        )
-                        _outputs_out(kind, scratch, 0, wide, LANES, plane, to, step, hop, window)
-                    else:
-                        _windows_out(
-                            kind, points, start, point, a * point, scratch, 0, LANES, wide, a
-                        )
-                        _windows_added(kind, scratch, 0, wide, LANES, plane, to, step, hop, window)
+                    for channel in range(first, last):
+                        at = place(phase, stride, channel, channels)
+                        start = _position(unit, points.shape[2], at)
+                        to = (channel - first) * plane + (y * columns + x) * LANES
+                        if window == m:
+                            _outputs_out(
+                                kind, points, start, point, a * point, scratch, 0, LANES, wide, a
+                            )
+                            _outputs_out(
+                                kind, scratch, 0, wide, LANES, planes, to, step, hop, window
+                            )
+                        else:
+                            _windows_out(
+                                kind, points, start, point, a * point, scratch, 0, LANES, wide, a
+                            )
+                            _windows_added(
+                                kind, scratch, 0, wide, LANES, planes, to, step, hop, window
+                            )
                 unit += 1
-        if shared > y0:
-            _lift(out, channel, group, y0, shared, dense)
-        _fill(dense, np.uintp((shared - y0) * width * LANES), (end - shared) * width, bias)
-        for y in range(y0, y1):
-            start, to = ((y - top) * columns + pad[1]) * LANES, (y - y0) * width * LANES
-            _add(plane, np.uintp(start), dense, np.uintp(to), inside)
-        _land(dense, out, channel, group, y0, end, scratch)
+        for channel in range(first, last):
+            if shared > y0:
+                _lift(out, channel, group, y0, shared, dense)
+            to = np.uintp((shared - y0) * width * LANES)
+            _fill(dense, to, (end - shared) * width, bias[channel])
+            for y in range(y0, y1):
+                start = (channel - first) * plane + ((y - top) * columns + pad[1]) * LANES
+                to = np.uintp((y - y0) * width * LANES)
+                _add(planes, np.uintp(start), dense, to, inside)
+            _land(dense, out, channel, group, y0, end, scratch)
 
 
 @kernel
@@ -214,34 +248,45 @@ def _read(chunk, chunks, x, grad, block, across, tile, kind, pad, stride, v, q):
     """V of all channels of x and Q of all of grad for a block of tiles; either may be empty."""
     inputs, down = x.shape[1], block[3] - block[2]
     m_outputs, m_inputs, wide, products = tile
-    windows = _workspace(x.shape[2:], *_plane(m_inputs, wide, stride, down, across))
-    outputs = _workspace(grad.shape[2:], *_plane(m_outputs, m_outputs, 1, down, across))
+    in_plane = _plane(m_inputs, wide, stride, down, across)
+    out_plane = _plane(m_outputs, m_outputs, 1, down, across)
+    windows = _workspace(x.shape[2:], *in_plane)
+    outputs = _workspace(grad.shape[2:], *out_plane)
     units = inputs + q.shape[2]
-    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+    unit, end = chunk * units // chunks, (chunk + 1) * units // chunks
+    while unit < end:
         # One call for both, because it compiles for seconds.
         if unit < inputs:
-            source, channel, step, border, work, points = x, unit, stride, pad, windows, v
+            source, first, step, border, work, points = x, unit, stride, pad, windows, v
             table, a, m, window = wide - 5, wide, m_inputs, wide
+            last = min(first + _together(*in_plane), end, inputs)
         else:
-            source, channel, step, border, work, points = grad, unit - inputs, 1, (0, 0), outputs, q
+            source, first, step, border, work, points = grad, unit - inputs, 1, (0, 0), outputs, q
             table, a, m, window = kind, products, m_outputs, m_outputs
-        if channel < source.shape[1]:
+            last = min(first + _together(*out_plane), end - inputs)
+        unit += last - first
+        last = min(last, source.shape[1])
+        if first < last:
             _to_points(
-                source, channel, block, across, table, a, m, window, step, border, work, points
+                source, first, last, block, across, table, a, m, window, step, border, work, points
             )
 
 
 @kernel
 def _write(chunk, chunks, points, block, down, across, kind, a, m, window, stride, pad, bias, out):
     """All channels of a block's outputs (stride 1, no padding) or windows."""
-    channels, last = out.shape[1], block[3] == down
+    channels, lowest = out.shape[1], block[3] == down
     rows, columns = _plane(m, window, stride, block[3] - block[2], across)
-    dense, _, scratch = _workspace(out.shape[2:], out.shape[2] if last else rows, 0)
-    work = dense, aligned_floats(rows * columns * LANES), scratch
-    for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
+    dense, _, scratch = _workspace(out.shape[2:], out.shape[2] if lowest else rows, 0)
+    together = _together(rows, columns)
+    work = dense, aligned_floats(together * rows * columns * LANES), scratch
+    end = (chunk + 1) * channels // chunks
+    for first in range(chunk * channels // chunks, end, together):
+        last = min(first + together, end)
         _from_points(
-            points, block, down, across, kind, a, m, window, stride, pad, bias[c], work, out, c
-        )
+            points, block, down, across, kind, a, m, window, stride, pad, bias, work, out, first,
+            last,
+        )  # fmt: skip
 
 
 def _fullest(groups: int, columns: int, most: int) -> int:

@@ -40,7 +40,7 @@ from minigan.backends.cpu.winograd_rows import Rows
 from minigan.backends.cpu.winograd_weights import from_points, to_points
 from minigan.backends.protocol import Array, Pair
 
-_BLOCK_BYTES = 1 << 22  # of V and Q, or of one of them and the products
+_BLOCK_BYTES = 1 << 21  # of V and Q, or of one of them and the products
 _FEWEST_TILES = 128  # matrix products of fewer are slow
 
 _Lanes = type[Images] | type[Rows]
@@ -121,7 +121,7 @@ def _reach(sizes: Sizes) -> Array:
 def _most_tiles(values: int, weights: int) -> int:
     """To a block. Few, so that the caches hold what the transforms and the products hand on; but
     each block reads all of the weights, so that those should not be the most of it."""
-    block_bytes = min(max(_BLOCK_BYTES, 8 * weights), 8 * _BLOCK_BYTES)
+    block_bytes = min(max(_BLOCK_BYTES, 8 * weights), 2 * _BLOCK_BYTES)
     return max(block_bytes // (4 * values), _FEWEST_TILES)
 
 
