@@ -26,6 +26,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from minigan.backends.cpu.aligned import aligned_empty, aligned_floats, aligned_zeros
 from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
 from minigan.backends.cpu.lanes import (
     LANES,
@@ -258,7 +259,7 @@ def _map(
             at = (c * height + taps[t, 0] - top) * width + taps[t, 1] - left
             offsets[t * channels + c] = at
     tile = np.zeros(images * channels * height * width, x.dtype)
-    values, flat = np.empty(BLOCK * LANES, x.dtype), out.ravel()
+    values, flat = aligned_floats(BLOCK * LANES), out.ravel()
     copied, listed = -1, (-1, -1, -1)
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         part, index = unit % parts, unit // parts
@@ -364,8 +365,8 @@ def _weight_grad(
     offsets, places = np.empty(most, np.uintp), np.empty(most, np.int64)
     blocks = np.empty((most // BLOCK, 5), np.int64)
     tile = np.zeros(images * (c1 - c0) * height * width, x.dtype)
-    matrix, flat = np.zeros(most * LANES, x.dtype), grad.ravel()
-    total = np.zeros((q1 - q0) * padded * LANES, x.dtype)
+    matrix, flat = aligned_zeros(most * LANES), grad.ravel()
+    total = aligned_zeros((q1 - q0) * padded * LANES)
     listed, count, pixels = (-1, -1), 0, 0
     for index in range(part * tiles // parts, (part + 1) * tiles // parts):
         n0, r0 = index // bands * images, index % bands * rows
@@ -458,7 +459,7 @@ def _run_maps(
         return out
     groups, taps = -(-k // LANES), len(maps.taps)
     distances = weight[0].size, weight[0, 0].size
-    matrix = np.empty(groups * LANES * c * taps, np.float32)
+    matrix = aligned_empty(groups * LANES * c * taps)
     start = np.zeros(groups * LANES, np.float32)
     if bias is not None:
         start[:k] = bias

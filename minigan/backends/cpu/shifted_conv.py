@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
 from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
 from minigan.backends.cpu.direct_conv import BLOCK, multiply_block
 from minigan.backends.cpu.lanes import LANES, store, zeros
@@ -90,8 +91,8 @@ def _map(
     # The step must not be a multiple of 4 KiB, or all rows share a few lines of the cache.
     step = (min(height, rows + highest - lowest) * width // LANES + 2) * LANES
     step += step % 256 == 0
-    values, total = np.empty(bases.size * step, x.dtype), np.empty(table[0, 5], x.dtype)
-    buffer = np.zeros(channels * _RUN, x.dtype)
+    values, total = aligned_floats(bases.size * step), aligned_floats(table[0, 5])
+    buffer = aligned_zeros(channels * _RUN)
     pixels, flat = x.ravel(), out.ravel()
     for unit in range(chunk * batch * bands // chunks, (chunk + 1) * batch * bands // chunks):
         n, r0 = unit // bands, unit % bands * rows
