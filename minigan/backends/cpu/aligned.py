@@ -13,14 +13,14 @@ import numpy as np
 from minigan.backends.cpu.threads import helper
 from minigan.backends.protocol import Array
 
-_LINE = 16  # float32 numbers
+LINE = 16  # float32 numbers
 
 
 @helper
 def aligned_floats(size):
     """float32 [size], not filled: for kernels."""
-    room = np.empty(size + _LINE, np.float32)
-    first = -(room.ctypes.data // 4) % _LINE
+    room = np.empty(size + LINE, np.float32)
+    first = -(room.ctypes.data // 4) % LINE
     return room[first : first + size]
 
 
@@ -35,6 +35,6 @@ def aligned_zeros(size):
 def aligned_empty(*shape: int) -> Array:
     """float32 of this shape, not filled."""
     size = math.prod(shape)
-    room = np.empty(size + _LINE, np.float32)
-    first = -(room.ctypes.data // 4) % _LINE
+    room = np.empty(size + LINE, np.float32)
+    first = -(room.ctypes.data // 4) % LINE
     return room[first : first + size].reshape(shape)

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from minigan.backends.cpu.aligned import aligned_empty, aligned_floats
+from minigan.backends.cpu.aligned import LINE, aligned_empty, aligned_floats
 from minigan.backends.cpu.fetching import fetch_run
 from minigan.backends.cpu.lanes import (
     LANES,
@@ -34,10 +34,9 @@ from minigan.backends.protocol import Array
 BLOCK = 2 * LANES  # tiles side by side in V, Q and the products
 _TOGETHER = COLUMNS // BLOCK  # blocks in a register block: 2, or 1 where registers are few
 _PANELS_BYTES = 1 << 19  # of b: as many panels as stay in the second-level cache meet rows of A
-_ROWS = 4 * LANES  # of A: a cache line of a matrix that is stored the other way, or half of one
-_LINE = 16  # numbers of a cache line
+_ROWS = 4 * LANES  # of A that are gathered at a time where it is stored the other way
 _TILES = 512  # transposed at a time, which then stay there too
-_APART = 80  # numbers, three cache lines, between points
+_APART = 80  # numbers, five cache lines, between points: more than `_gather` reads too much
 
 
 def points_apart(points: int, *shape: int) -> Array:
@@ -81,7 +80,7 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
         following = min(unit + 1, units - 1)
         ahead = pairs[starts[following // groups], 1] * b_point
         ahead += following % groups * most * inner * BLOCK
-        share = (block1 - block0) * inner * BLOCK // calls + _LINE
+        share = (block1 - block0) * inner * BLOCK // calls + LINE
         for i in range(i0, i1, 4):
             last = i1 - 1
             if inner_step != 1 and (i - i0) % _ROWS == 0:
@@ -109,12 +108,12 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
                             sums, a, p0, p1, p2, p3, np.uintp(1), b, at, upper, row, terms
                         )
                     else:
-                        p0 = np.uintp(before + (i - i0) % _ROWS // 4 * (4 * terms + _LINE))
+                        p0 = np.uintp(before + (i - i0) % _ROWS // 4 * (4 * terms + LINE))
                         sums = add_terms(
                             sums, turned, p0, p0 + np.uintp(1), p0 + np.uintp(2), p0 + np.uintp(3),
                             np.uintp(4), b, at, upper, row, terms,
                         )  # fmt: skip
-                        before += _ROWS // 4 * (4 * terms + _LINE)
+                        before += _ROWS // 4 * (4 * terms + LINE)
                 x0, y0, x1, y1, x2, y2, x3, y3 = sums
                 to = np.uintp(f * out_point + (block * rows + i) * BLOCK)
                 _put(out, to, next_block, alone, x0, y0)
@@ -137,14 +136,14 @@ def _gather(a, a_point, inner_step, reach, pairs, first, last, i, turned):
         p = pairs[pair, 0]
         terms = reach[p, 1] - reach[p, 0]
         at, to = np.uintp(p * a_point + reach[p, 0] * inner_step + i), np.uintp(start)
-        apart = np.uintp(4 * terms + _LINE)
+        apart = np.uintp(4 * terms + LINE)
         part = apart * np.uintp(LANES // 4)
         for _ in range(terms):
             for lanes in range(np.uintp(_ROWS // LANES)):
                 vector = load(a, at + lanes * np.uintp(LANES))
                 store_fours(turned, to + lanes * part, apart, vector)
             at, to = at + np.uintp(inner_step), to + np.uintp(4)
-        start += _ROWS // 4 * (4 * terms + _LINE)
+        start += _ROWS // 4 * (4 * terms + LINE)
 
 
 @inlined
