@@ -29,7 +29,7 @@ def result_file(
     path = out / f"{kind}-{device}-{machine['date']}.json"
     result: dict[str, Any] = {
         "kind": kind,
-        "command": " ".join([f"python -m benchmarks.{kind}", *args]),
+        "command": " ".join([f"python -m benchmarks.{kind}", *_without_folder(args)]),
         "machine": machine,
     }
     try:
@@ -40,6 +40,15 @@ def result_file(
     finally:
         write_json(path, result)
         print(f"written to {path.name}", flush=True)
+
+
+def _without_folder(args: list[str]) -> list[str]:
+    """The arguments but --out: a result is published, and a folder of its machine says nothing."""
+    return [
+        arg
+        for before, arg in zip(["", *args], args, strict=False)
+        if arg != "--out" and before != "--out" and not arg.startswith("--out=")
+    ]
 
 
 def write_json(path: Path, content: Any) -> None:

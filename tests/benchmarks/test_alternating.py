@@ -54,9 +54,12 @@ def test_a_workload_that_fails_is_named_and_the_others_are_written(tmp_path, mon
 
 
 def test_a_run_that_is_stopped_leaves_what_it_has(tmp_path):
-    with pytest.raises(KeyboardInterrupt), result_file("steps", ["--x"], tmp_path) as result:
+    args = ["--x", "--out", "here", "--out=there", "y"]
+    with pytest.raises(KeyboardInterrupt), result_file("steps", args, tmp_path) as result:
         result["rows"] = [1]
         raise KeyboardInterrupt
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("partial-steps-cpu-")
-    assert json.loads(path.read_text())["rows"] == [1]
+    written = json.loads(path.read_text())
+    assert written["rows"] == [1]
+    assert written["command"] == "python -m benchmarks.steps --x y"
