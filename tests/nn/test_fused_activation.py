@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from both_orders import everything
 
 import minigan as mg
 from minigan import nn
@@ -48,18 +49,6 @@ def fused_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     table = tuple(f._replace(run=counted(f.run)) for f in fusion.TABLE)
     monkeypatch.setattr(fusion, "TABLE", table)
     return calls
-
-
-def everything(net: Any, x: Any, u: Any, v: Any) -> list[Any]:
-    """Output, first gradients recorded and not, second gradients, running statistics."""
-    y = net(x)
-    leaves = [x, *net.parameters()]
-    unrecorded = grad(y, leaves, u, retain_graph=True)
-    first = grad(y, leaves, u, create_graph=True)
-    penalty = sum(((g * w).sum() ** 2 for g, w in zip(first, v, strict=True)), start=mg.zeros(()))
-    second = grad(penalty, [*leaves, u], allow_unused=True)
-    values = [y, *unrecorded, *first, *second, *net.buffers()]
-    return [None if t is None else t.detach().numpy().copy() for t in values]
 
 
 @pytest.mark.parametrize("layers, shape", LAYERS)

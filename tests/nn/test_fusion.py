@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from both_orders import everything
 
 import minigan as mg
 from minigan import nn
-from minigan.autograd import detect_anomaly, grad
+from minigan.autograd import detect_anomaly
 from minigan.errors import ShapeError
 from minigan.nn import fusion
 
@@ -33,17 +34,6 @@ def fused_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(fusion, "upsample_conv2d", counted)
     return calls
-
-
-def everything(net: Any, x: Any, u: Any, v: Any) -> list[Any]:
-    """Output, first gradients, and the gradients of a gradient penalty."""
-    y = net(x)
-    leaves = [x, *net.parameters()]
-    first = grad(y, leaves, u, create_graph=True)
-    penalty = sum(((g * w).sum() ** 2 for g, w in zip(first, v, strict=True)), start=mg.zeros(()))
-    second = grad(penalty, [*leaves, u], allow_unused=True)
-    values = [y, *first, *second]
-    return [None if t is None else t.detach().numpy() for t in values]
 
 
 @pytest.mark.parametrize("bias", [True, False])

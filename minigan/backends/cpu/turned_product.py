@@ -1,10 +1,10 @@
 """Products of a batch with a layer's weights, [M,K] and [N,K], which are read where they lie.
 
 `matrix_product.py` packs the weights, millions of numbers that each meet 64 rows. Here the batch
-is what is packed, once, and fills the lanes of the vectors: out^T [N,M] = b^T [N,K] a^T [K,M], with
-COLUMNS rows of the batch side by side and the weights' numbers one by one. A column of COLUMNS rows
-and _GROUP of the N rows is summed up _DEPTH terms at a time, so that what is packed of them, and a
-line of weights that are stored the other way, stays in the first-level cache; then it is turned.
+is what is packed, once, and fills the lanes of the vectors: out^T [N,M] = weight [N,K] a^T [K,M],
+with COLUMNS rows of the batch side by side and the weights' numbers one by one. A column of COLUMNS
+rows and _GROUP of the N rows is summed up _DEPTH terms at a time, so that what is packed of them
+stays near the first-level cache; then it is turned.
 
 Every element of `out` is one sum over K in order, as there.
 """
