@@ -99,6 +99,33 @@ def test_blocks_of_few_tiles(monkeypatch, block_tiles, lanes):
     test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 5, 1, (1, 1)), lanes)
 
 
+@LANES
+def test_all_that_is_multiplied_was_filled(monkeypatch, lanes):
+    """What happens to lie in memory may be subnormal, which takes ten times as long to multiply."""
+    put_in_lanes(monkeypatch, lanes)
+    empty, run, multiplied = winograd_plan.points_apart, winograd_plan.run, []
+
+    def poisoned(*shape):
+        array = empty(*shape)
+        array[...] = np.nan
+        return array
+
+    def watched(kernel, chunks, *args):
+        if kernel is winograd_plan.multiply:
+            multiplied.append(args[4])
+        run(kernel, chunks, *args)
+
+    monkeypatch.setattr(winograd_plan, "points_apart", poisoned)
+    monkeypatch.setattr(winograd_plan, "run", watched)
+    x, weight, grad, *_ = arrays((40, 3, 4, 4, 5, 5, 2, (2, 2)))  # half a block is left
+    x, weight, grad = (a.astype(np.float32) for a in (x, weight, grad))
+    winograd.conv2d(x, weight, None, 2, (2, 2), grad.shape[2:])
+    winograd.conv2d_input_grad(grad, weight, None, 2, (2, 2), x.shape[2:])
+    assert len(multiplied) >= 2
+    for array in multiplied:
+        assert np.isfinite(array).all()
+
+
 @pytest.mark.parametrize("m, r", [(4, 2), (4, 3), (3, 4), (2, 5), (3, 3)])
 def test_the_matrices_compute_a_correlation(m, r):
     a, g, b = (matrix.astype(np.float64) for matrix in matrices(m, r))

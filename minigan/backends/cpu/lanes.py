@@ -226,24 +226,6 @@ def fetch(typing, array, index):
     return types.none(array, types.uintp), generate
 
 
-@intrinsic
-def store_fours(typing, array, index, step, vector):
-    """Write the vector to the array, 4 floats from `index` on, 4 from index + step on, ..."""
-
-    def generate(context, builder, signature, args):
-        array, index, step, vector = args
-        data = context.make_array(signature.args[0])(context, builder, array).data
-        four = ir.VectorType(ir.FloatType(), 4)
-        for first in range(0, LANES, 4):
-            order = ir.Constant(ir.VectorType(_INDEX, 4), list(range(first, first + 4)))
-            place = builder.bitcast(builder.gep(data, [index]), four.as_pointer())
-            builder.store(builder.shuffle_vector(vector, _UNDEFINED, order), place).align = 4
-            index = builder.add(index, step)
-        return context.get_dummy_value()
-
-    return types.none(array, types.uintp, types.uintp, _vector), generate
-
-
 def _selection(order: list[int]) -> Callable[..., Any]:
     """The LANES numbers at these positions of a and b, laid end to end."""
 

@@ -323,8 +323,9 @@ class Images:
     def read(self, x: Array, grad: Array, block: _Block, v: Array, q: Array) -> None:
         """V of all channels of x and Q of all of grad; either may be empty."""
         units = x.shape[1] + q.shape[2]
-        if x.shape[1] and q.shape[2] and self.columns(block) % BLOCK:
-            # Sums over tiles go over whole blocks.
+        if self.columns(block) % BLOCK:
+            # Products and sums go over whole blocks, and take ten times as long if there happen to
+            # be subnormal numbers.
             v[:, -1, :, LANES:] = q[:, -1, :, LANES:] = 0
         run(_read, chunks_for(units, 4), x, grad, block, self._tiles[1], self._tile[:4],
             self._kind, self._pad, self._stride, v, q)  # fmt: skip

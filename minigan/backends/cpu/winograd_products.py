@@ -16,16 +16,7 @@ import numpy as np
 
 from minigan.backends.cpu.aligned import LINE, aligned_empty, aligned_floats
 from minigan.backends.cpu.fetching import fetch_run
-from minigan.backends.cpu.lanes import (
-    LANES,
-    WIDE,
-    add,
-    load,
-    load_wide,
-    store,
-    store_fours,
-    zeros_wide,
-)
+from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store, zeros_wide
 from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
 from minigan.backends.cpu.threads import helper, inlined, kernel
 from minigan.backends.cpu.turn import turn
@@ -34,9 +25,10 @@ from minigan.backends.protocol import Array
 BLOCK = 2 * LANES  # tiles side by side in V, Q and the products
 _TOGETHER = COLUMNS // BLOCK  # blocks in a register block: 2, or 1 where registers are few
 _PANELS_BYTES = 1 << 19  # of b: as many panels as stay in the second-level cache meet rows of A
-_ROWS = 4 * LANES  # of A that are gathered at a time where it is stored the other way
+_DEPTH = 64  # terms at a time: what a panel has of them stays in the first-level cache
+_ROWS = 64  # of A that meet a panel before the next one
 _TILES = 512  # transposed at a time, which then stay there too
-_APART = 80  # numbers, five cache lines, between points: more than `_gather` reads too much
+_APART = 5 * LINE  # numbers between points
 
 
 def points_apart(points: int, *shape: int) -> Array:
@@ -60,90 +52,74 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
     row, next_block = np.uintp(BLOCK), np.uintp(rows * BLOCK)
     most = max(1, _PANELS_BYTES // (4 * COLUMNS * max(inner, 1))) * _TOGETHER
     groups = (blocks + most - 1) // most
-    deepest = 0
-    for f in range(points):
-        deepest = max(deepest, starts[f + 1] - starts[f])
-    turned = aligned_floats(deepest * (inner + 4) * _ROWS if inner_step != 1 else 0)
     units = points * groups
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         f, block0 = unit // groups, unit % groups * most
-        block1 = min(blocks, block0 + most)
-        i0, i1 = rows_reach[f]
-        for block in range(block0, block1, _TOGETHER):
-            alone = _TOGETHER == 2 and block + 1 == blocks
-            for beyond in range(rows - (i1 - i0)):
-                i = beyond if beyond < i0 else beyond + i1 - i0
-                to = np.uintp(f * out_point + (block * rows + i) * BLOCK)
-                _put(out, to, next_block, alone, zeros_wide(), zeros_wide())
-        # While this unit is computed, the next one's numbers come into the second-level cache.
-        calls = max(1, (i1 - i0 + 3) // 4 * ((block1 - block0 + _TOGETHER - 1) // _TOGETHER))
-        following = min(unit + 1, units - 1)
-        ahead = pairs[starts[following // groups], 1] * b_point
-        ahead += following % groups * most * inner * BLOCK
-        share = (block1 - block0) * inner * BLOCK // calls + LINE
-        for i in range(i0, i1, 4):
-            last = i1 - 1
-            if inner_step != 1 and (i - i0) % _ROWS == 0:
-                _gather(a, a_point, inner_step, reach, pairs, starts[f], starts[f + 1], i, turned)
-            for block in range(block0, block1, _TOGETHER):
-                # Where registers are many the second vector is the next block's, if there is one.
-                alone = _TOGETHER == 2 and block + 1 == blocks
-                upper = np.uintp(WIDE if _TOGETHER == 1 else 0 if alone else inner * BLOCK)
-                fetch_run(b, ahead, share)
-                ahead += share
-                # Beyond the last row the last one is computed again, and not stored.
-                sums, before = no_terms(), 0
-                for pair in range(starts[f], starts[f + 1]):
-                    p, q = pairs[pair]
-                    r0, r1 = reach[p]
-                    terms = r1 - r0
-                    at = np.uintp(q * b_point + (block * inner + r0) * BLOCK)
-                    if inner_step == 1:
-                        origin = p * a_point + r0
-                        p0 = np.uintp(origin + i * row_step)
-                        p1 = np.uintp(origin + min(i + 1, last) * row_step)
-                        p2 = np.uintp(origin + min(i + 2, last) * row_step)
-                        p3 = np.uintp(origin + min(i + 3, last) * row_step)
-                        sums = add_terms(
-                            sums, a, p0, p1, p2, p3, np.uintp(1), b, at, upper, row, terms
-                        )
-                    else:
-                        p0 = np.uintp(before + (i - i0) % _ROWS // 4 * (4 * terms + LINE))
-                        sums = add_terms(
-                            sums, turned, p0, p0 + np.uintp(1), p0 + np.uintp(2), p0 + np.uintp(3),
-                            np.uintp(4), b, at, upper, row, terms,
-                        )  # fmt: skip
-                        before += _ROWS // 4 * (4 * terms + LINE)
-                x0, y0, x1, y1, x2, y2, x3, y3 = sums
-                to = np.uintp(f * out_point + (block * rows + i) * BLOCK)
-                _put(out, to, next_block, alone, x0, y0)
-                if i + 1 < i1:
-                    _put(out, to + row, next_block, alone, x1, y1)
-                if i + 2 < i1:
-                    _put(out, to + row + row, next_block, alone, x2, y2)
-                if i + 3 < i1:
-                    _put(out, to + row + row + row, next_block, alone, x3, y3)
+        block1, (i0, i1) = min(blocks, block0 + most), rows_reach[f]
+        _clear(out, f, (block0, block1), i0, i1)
+        next_f = min(unit + 1, units - 1) // groups
+        next_a = pairs[starts[next_f], 0] * a_point + rows_reach[next_f, 0] * row_step
+        for first in range(i0, i1, _ROWS):
+            last = min(first + _ROWS, i1)
+            for pair in range(starts[f], starts[f + 1]):
+                p, q = pairs[pair]
+                r0, r1 = reach[p]
+                for block in range(block0, block1, _TOGETHER):
+                    # Where registers are many the second vector is the next block's, if any.
+                    alone = _TOGETHER == 2 and block + 1 == blocks
+                    upper = np.uintp(WIDE if _TOGETHER == 1 else 0 if alone else inner * BLOCK)
+                    for start in range(r0, max(r1, r0 + 1), _DEPTH):
+                        terms = min(_DEPTH, r1 - start)
+                        begins = pair == starts[f] and start == r0
+                        at = np.uintp(q * b_point + (block * inner + start) * BLOCK)
+                        # The first panel asks for the part of A that is multiplied next.
+                        ahead = p * a_point + first * row_step + (start + _DEPTH) * inner_step
+                        if start + _DEPTH >= r1:
+                            ahead = p * a_point + last * row_step if last < i1 else next_a
+                            ahead += r0 * inner_step
+                        for i in range(first, last, 4):
+                            for _ in range(4 if block == block0 else 0):
+                                fetch_run(a, ahead, _DEPTH)
+                                ahead += max(row_step, inner_step)
+                            # Beyond the last row the last one is computed again, and not stored.
+                            left = last - 1 - i
+                            p0 = p * a_point + i * row_step + start * inner_step
+                            p1, p2 = p0 + min(1, left) * row_step, p0 + min(2, left) * row_step
+                            p3 = p0 + min(3, left) * row_step
+                            x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
+                                no_terms(), a, np.uintp(p0), np.uintp(p1), np.uintp(p2),
+                                np.uintp(p3), np.uintp(inner_step), b, at, upper, row, terms,
+                            )  # fmt: skip
+                            to = np.uintp(f * out_point + (block * rows + i) * BLOCK)
+                            _sum(out, to, next_block, alone, begins, x0, y0)
+                            if left > 0:
+                                _sum(out, to + row, next_block, alone, begins, x1, y1)
+                            if left > 1:
+                                _sum(out, to + row + row, next_block, alone, begins, x2, y2)
+                            if left > 2:
+                                _sum(out, to + row + row + row, next_block, alone, begins, x3, y3)
 
 
 @helper
-def _gather(a, a_point, inner_step, reach, pairs, first, last, i, turned):
-    """For each pair turned [_ROWS / 4, terms, 4]: fours of rows of a matrix stored transposed.
+def _clear(out, f, of_blocks, i0, i1):
+    """Zeros in the rows of a point that are not between i0 and i1."""
+    blocks, rows = out.shape[1:3]
+    f_point, next_block = f * (out.strides[0] // out.itemsize), np.uintp(rows * BLOCK)
+    for block in range(of_blocks[0], of_blocks[1], _TOGETHER):
+        alone = _TOGETHER == 2 and block + 1 == blocks
+        for beyond in range(rows - (i1 - i0)):
+            i = beyond if beyond < i0 else beyond + i1 - i0
+            to = np.uintp(f_point + (block * rows + i) * BLOCK)
+            _put(out, to, next_block, alone, zeros_wide(), zeros_wide())
 
-    Beyond the last row stands what follows it in memory: it is in sums that are not stored.
-    """
-    start = 0
-    for pair in range(first, last):
-        p = pairs[pair, 0]
-        terms = reach[p, 1] - reach[p, 0]
-        at, to = np.uintp(p * a_point + reach[p, 0] * inner_step + i), np.uintp(start)
-        apart = np.uintp(4 * terms + LINE)
-        part = apart * np.uintp(LANES // 4)
-        for _ in range(terms):
-            for lanes in range(np.uintp(_ROWS // LANES)):
-                vector = load(a, at + lanes * np.uintp(LANES))
-                store_fours(turned, to + lanes * part, apart, vector)
-            at, to = at + np.uintp(inner_step), to + np.uintp(4)
-        start += _ROWS // 4 * (4 * terms + LINE)
+
+@inlined
+def _sum(out, at, next_block, alone, begins, x, y):
+    """Store two wide vectors, or add them to what is there."""
+    if not begins:
+        after = at + (np.uintp(WIDE) if _TOGETHER == 1 else np.uintp(0) if alone else next_block)
+        x, y = add(load_wide(out, at), x), add(load_wide(out, after), y)
+    _put(out, at, next_block, alone, x, y)
 
 
 @inlined
