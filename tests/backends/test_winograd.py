@@ -112,7 +112,7 @@ def test_all_that_is_multiplied_was_filled(monkeypatch, lanes):
 
     def watched(kernel, chunks, *args):
         if kernel is winograd_plan.multiply:
-            multiplied.append(args[4])
+            multiplied.append(args[4].copy())
         run(kernel, chunks, *args)
 
     monkeypatch.setattr(winograd_plan, "points_apart", poisoned)

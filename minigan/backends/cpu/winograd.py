@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.winograd_matrices import TILES, UPSAMPLED
-from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Plan, Sizes, fastest
+from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for
 from minigan.backends.protocol import Array, Pair
 
 _TILES = {tile.taps: tile for tile in TILES if tile is not UPSAMPLED}
@@ -47,7 +47,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, 
            ) -> Array:  # fmt: skip
     """x [N,C,H,W], weight [K,C,KH,KW] -> [N,K,*size]."""
     (n, c), k = x.shape[:2], weight.shape[0]
-    plan = Plan(_sizes(n, c, k, weight.shape[2], stride, size), pad)
+    plan = plan_for(_sizes(n, c, k, weight.shape[2], stride, size), pad)
     return plan.conv2d(x, weight, bias, np.empty((n, k, *size), x.dtype))
 
 
@@ -56,12 +56,12 @@ def conv2d_input_grad(
 ) -> Array:
     """grad [N,K,OH,OW], weight [K,C,KH,KW] -> [N,C,*input_hw]."""
     (n, k, *size), c = grad.shape, weight.shape[1]
-    plan = Plan(_sizes(n, c, k, weight.shape[2], stride, (size[0], size[1])), pad)
+    plan = plan_for(_sizes(n, c, k, weight.shape[2], stride, (size[0], size[1])), pad)
     return plan.input_grad(grad, weight, bias, np.empty((n, c, *input_hw), grad.dtype))
 
 
 def conv2d_weight_grad(x: Array, grad: Array, stride: int, pad: Pair, kernel_hw: Pair) -> Array:
     """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,*kernel_hw]."""
     (n, k, *size), c = grad.shape, x.shape[1]
-    plan = Plan(_sizes(n, c, k, kernel_hw[0], stride, (size[0], size[1])), pad)
+    plan = plan_for(_sizes(n, c, k, kernel_hw[0], stride, (size[0], size[1])), pad)
     return plan.weight_grad(x, grad, kernel_hw)

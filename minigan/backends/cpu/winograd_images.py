@@ -252,7 +252,7 @@ def _read(chunk, chunks, x, grad, block, across, tile, kind, pad, stride, v, q):
     out_plane = _plane(m_outputs, m_outputs, 1, down, across)
     windows = _workspace(x.shape[2:], *in_plane)
     outputs = _workspace(grad.shape[2:], *out_plane)
-    units = inputs + q.shape[2]
+    units = inputs + grad.shape[1]
     unit, end = chunk * units // chunks, (chunk + 1) * units // chunks
     while unit < end:
         # One call for both, because it compiles for seconds.
@@ -322,7 +322,7 @@ class Images:
 
     def read(self, x: Array, grad: Array, block: _Block, v: Array, q: Array) -> None:
         """V of all channels of x and Q of all of grad; either may be empty."""
-        units = x.shape[1] + q.shape[2]
+        units = x.shape[1] + grad.shape[1]
         if self.columns(block) % BLOCK:
             # Products and sums go over whole blocks, and take ten times as long if there happen to
             # be subnormal numbers.

@@ -2,78 +2,91 @@
 
 Half the numbers of Winograd's matrices are 0 and many of the others are 1 or -1. Written out for
 one matrix, a transform loads no coefficients and leaves out what it need not do: half the time.
+The code is generated as LLVM's, one function for the matrices of all kinds of tiles: numba took
+40 seconds to compile the same from Python.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
-from minigan.backends.cpu.lanes import LANES, address, intrinsic
-from minigan.backends.cpu.threads import helper
+from minigan.backends.cpu.lanes import LANES, intrinsic
 from minigan.backends.protocol import Array
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
-
-
-def mixing(matrix: Array, adding: bool = False) -> Any:
-    """A function mix(source, start, step, target, to, to_step) for kernels:
-
-    vector i of target = (itself +) sum over j of matrix[i, j] * vector j of source. Vectors lie
-    `step` and `to_step` apart; all positions are flat np.uintp.
-    """
-
-    @intrinsic
-    def mix(typing, source, start, step, target, to, to_step):
-        def generate(context, builder, signature, args):
-            source, start, step, target, to, to_step = args
-            vectors = []
-            for _ in range(matrix.shape[1]):
-                place = address(context, builder, signature.args[0], source, start, _VECTOR)
-                vectors.append(builder.load(place, align=4))
-                start = builder.add(start, step)
-            for row in matrix:
-                place = address(context, builder, signature.args[3], target, to, _VECTOR)
-                total = builder.load(place, align=4) if adding else None
-                for vector, number in zip(vectors, row, strict=True):
-                    if number != 0:
-                        total = _add_multiple(builder, total, float(number), vector)
-                builder.store(total, place, align=4)
-                to = builder.add(to, to_step)
-            return context.get_dummy_value()
-
-        position = types.uintp
-        return types.none(source, position, position, target, position, position), generate
-
-    return mix
+_INT, _FLOATS = ir.IntType(64), ir.FloatType().as_pointer()
+# Kind; source, start, step, hop; target and the same of it; count.
+_MIX = ir.FunctionType(
+    ir.VoidType(), [_INT, _FLOATS, _INT, _INT, _INT, _FLOATS, _INT, _INT, _INT, _INT]
+)
+_numbers = itertools.count()
 
 
 def mixer(tables: list[Array], adding: bool = False) -> Any:
-    """`mixing` by the table of a kind, `count` times, each `hop` and `to_hop` further."""
-    first = mixing(tables[0], adding)
+    """A function mix(kind, source, start, step, hop, target, to, to_step, to_hop, count):
 
-    @helper
-    def only(kind, source, start, step, hop, target, to, to_step, to_hop, count):
-        at, apart, out, out_apart = np.uintp(start), np.uintp(step), np.uintp(to), np.uintp(to_step)
-        for _ in range(count):
-            first(source, at, apart, target, out, out_apart)
-            at, out = at + np.uintp(hop), out + np.uintp(to_hop)
+    vector i of target = (itself +) sum over j of tables[kind][i, j] * vector j of source, `count`
+    times, each `hop` and `to_hop` further. Vectors lie `step` and `to_step` apart; positions are
+    flat, in whatever array.
+    """
+    name = f"minigan.mix.{next(_numbers)}"
 
-    if len(tables) == 1:
-        return only
-    others = mixer(tables[1:], adding)
+    @intrinsic
+    def mix(typing, kind, source, start, step, hop, target, to, to_step, to_hop, count):
+        def generate(context, builder, signature, args):
+            args = list(args)
+            for array in (1, 5):
+                args[array] = context.make_array(signature.args[array])(
+                    context, builder, args[array]
+                ).data
+            function = builder.module.globals.get(name)
+            if function is None:
+                function = _define(builder.module, name, tables, adding)
+            builder.call(function, args)
+            return context.get_dummy_value()
 
-    @helper
-    def mix(kind, source, start, step, hop, target, to, to_step, to_hop, count):
-        if kind == 0:
-            only(kind, source, start, step, hop, target, to, to_step, to_hop, count)
-        else:
-            others(kind - 1, source, start, step, hop, target, to, to_step, to_hop, count)
+        i = types.int64
+        return types.none(i, source, i, i, i, target, i, i, i, i), generate
 
     return mix
+
+
+def _define(module: Any, name: str, tables: list[Array], adding: bool) -> Any:
+    function = ir.Function(module, _MIX, name)
+    function.linkage = "internal"
+    kind, source, start, step, hop, target, to, to_step, to_hop, count = function.args
+    builder = ir.IRBuilder(function.append_basic_block())
+    blocks = [function.append_basic_block() for _ in tables]
+    switch = builder.switch(kind, blocks[-1])
+    for number, (block, table) in enumerate(zip(blocks, tables, strict=True)):
+        switch.add_case(_INT(number), block)
+        builder.position_at_end(block)
+        with cgutils.for_range(builder, count) as turn:
+            at = builder.add(start, builder.mul(turn.index, hop))
+            vectors = []
+            for _ in range(table.shape[1]):
+                vectors.append(builder.load(_address(builder, source, at), align=4))
+                at = builder.add(at, step)
+            at = builder.add(to, builder.mul(turn.index, to_hop))
+            for row in table:
+                place = _address(builder, target, at)
+                total = builder.load(place, align=4) if adding else None
+                for vector, factor in zip(vectors, row, strict=True):
+                    if factor != 0:
+                        total = _add_multiple(builder, total, float(factor), vector)
+                builder.store(total, place, align=4)
+                at = builder.add(at, to_step)
+        builder.ret_void()
+    return function
+
+
+def _address(builder: Any, floats: Any, index: Any) -> Any:
+    return builder.bitcast(builder.gep(floats, [index]), _VECTOR.as_pointer())
 
 
 def _add_multiple(builder: Any, total: Any, number: float, vector: Any) -> Any:

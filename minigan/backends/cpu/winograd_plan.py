@@ -23,7 +23,7 @@ same; the products are in `winograd_products.py`.
 from __future__ import annotations
 
 import os
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -131,86 +131,92 @@ class _Block(NamedTuple):
     images: slice
     tiling: Images | Rows
     tiles: tuple[int, ...]  # as the tiling names them
+    length: int  # in blocks of BLOCK tiles
 
 
-def _nothing() -> Array:
-    return np.empty((0, 0, 0, 0), np.float32)
+class _Products(NamedTuple):
+    """What `multiply` is told of a map's products."""
+
+    reach: Array
+    rows_reach: Array
+    starts: Array
+    pairs: Array
 
 
-def _array(planes: int, channels: int, block: _Block) -> Array:
-    """[planes, L/BLOCK, channels, BLOCK], not filled."""
-    return points_apart(planes, -(-block.tiling.columns(block.tiles) // BLOCK), channels, BLOCK)
+def _products(planes: int, triples: Array, reach: Array, rows_reach: Array) -> _Products:
+    """`triples` [.,3]: planes of the results in order, and of U and the other factor."""
+    starts = np.searchsorted(triples[:, 0], np.arange(planes + 1))
+    return _Products(reach, rows_reach, starts, np.ascontiguousarray(triples[:, 1:]))
 
 
-def _multiply(
-    u: Array, steps: Pair, reach: Array, b: Array, rows_reach: Array, pairs: Array, out: Array
-) -> None:
-    """`pairs` [pairs,3]: planes of out in order, and of u and b."""
-    starts = np.searchsorted(pairs[:, 0], np.arange(len(out) + 1))
-    chunks = chunks_for(out.shape[0] * out.shape[1], 2)
-    run(multiply, chunks, u, *steps, reach, b, rows_reach, starts, pairs[:, 1:], out)
+_NO_IMAGES = np.empty((0, 0, 0, 0), np.float32)
+
+
+def plan_for(sizes: Sizes, pad: Pair) -> Plan:
+    """The plan of this size, made now or before."""
+    nanoseconds, parts = fastest(sizes)
+    channels, points = sizes.c * sizes.stride**2, sizes.tile.window**2
+    values = points * channels + sizes.tile.products**2 * sizes.k
+    weights = sizes.tile.products**2 * channels * sizes.k
+    keep = weights * _WEIGHT_TRANSFORM > _WORTH_KEEPING * nanoseconds
+    return _plan(sizes, pad, tuple(parts), _most_tiles(values, weights), keep)
 
 
 class Plan:
-    """The three maps of one size."""
+    """The three maps of one size: how the work is cut up and which products there are."""
 
-    def __init__(self, sizes: Sizes, pad: Pair) -> None:
-        n, self._c, self._k, _, self._stride, tile, tiles = sizes
-        self._tile, self._channels = tile, sizes.c * sizes.stride**2
-        self._points, self._products = tile.window**2, tile.products**2
+    def __init__(
+        self, sizes: Sizes, pad: Pair, parts: tuple[Part, ...], most: int, keep: bool
+    ) -> None:
+        _, self._c, self._k, _, self._stride, tile, tiles = sizes
+        self._tile, self._channels, self._keep = tile, sizes.c * sizes.stride**2, keep
+        self._points, self._planes = tile.window**2, tile.products**2
         self._reach = _reach(sizes)
         of = np.array(product_points(tile))
         self._of = (of[:, None] * tile.window + of).reshape(-1)  # the point of each product
-        values = self._points * self._channels + self._products * self._k
-        weights = self._products * self._channels * self._k
-        nanoseconds, parts = fastest(sizes)
-        keep = weights * _WEIGHT_TRANSFORM > _WORTH_KEEPING * nanoseconds
-        self._transform = partial(kept, to_points) if keep else to_points
+        everything, order = np.arange(self._planes), np.argsort(self._of, kind="stable")
+        all_of_k = everywhere(self._planes, self._k)
+        forward = np.stack((everything, everything, self._of), axis=1)
+        self._forward = _products(self._planes, forward, self._reach, all_of_k)
+        back = np.stack((self._of[order], order, order), axis=1)
+        # Where a point of D has one product, it is 0 beyond what that one's weights reach.
+        rows = self._reach
+        if self._planes != self._points:
+            rows = everywhere(self._points, self._channels)
+        self._back = _products(self._points, back, all_of_k, rows)
         self._blocks: list[_Block] = []
         for first, last, lanes in parts:
-            most = _most_tiles(values, weights)
             tiling = lanes(last - first, tiles, tile, sizes.stride, pad, most)
-            self._blocks += [_Block(slice(first, last), tiling, block) for block in tiling.blocks]
+            for block in tiling.blocks:
+                length = -(-tiling.columns(block) // BLOCK)
+                self._blocks.append(_Block(slice(first, last), tiling, block, length))
+        self._longest = max((block.length for block in self._blocks), default=0)
 
     def conv2d(self, x: Array, weight: Array, bias: Array | None, out: Array) -> Array:
         """x [N,C,H,W], weight [K,C,KH,KW], into out [N,K,OH,OW]."""
-        u = self._transform(weight, self._tile, self._stride)
-        x = np.ascontiguousarray(x)
-        bias = np.zeros(self._k, x.dtype) if bias is None else np.ascontiguousarray(bias)
-        everything = np.arange(self._products)
-        pairs = np.stack((everything, everything, self._of), axis=1)
-        all_rows = everywhere(self._products, self._k)
-        for block in self._blocks:
-            images, tiling, tiles = block
-            v = _array(self._points, self._channels, block)
-            products = _array(self._products, self._k, block)
-            tiling.read(x[images], _nothing(), tiles, v, _array(1, 0, block))
-            _multiply(u, (u.shape[2], 1), self._reach, v, all_rows, pairs, products)
+        u = self._transformed(weight)
+        x, bias = np.ascontiguousarray(x), _filled(bias, self._k)
+        all_v = self._array(self._points, self._channels)
+        all_products = self._array(self._planes, self._k)
+        for images, tiling, tiles, length in self._blocks:
+            v, products = all_v[:, :length], all_products[:, :length]
+            tiling.read(x[images], _NO_IMAGES, tiles, v, v)
+            _multiply(u, (u.shape[2], 1), v, self._forward, products)
             tiling.write_outputs(products, tiles, bias, out[images])
         return out
 
     def input_grad(self, grad: Array, weight: Array, bias: Array | None, out: Array) -> Array:
         """grad [N,K,OH,OW], weight [K,C,KH,KW], into out [N,C,H,W]."""
-        u = self._transform(weight, self._tile, self._stride)
-        grad = np.ascontiguousarray(grad)
-        bias = np.zeros(self._c, grad.dtype) if bias is None else np.ascontiguousarray(bias)
-        order = np.argsort(self._of, kind="stable")
-        pairs = np.stack((self._of[order], order, order), axis=1)
-        all_terms = everywhere(self._products, self._k)
-        for block in self._blocks:
-            images, tiling, tiles = block
-            q = _array(self._products, self._k, block)
-            d = _array(self._points, self._channels, block)
-            tiling.read(_nothing(), grad[images], tiles, _array(1, 0, block), q)
-            _multiply(u, (1, u.shape[2]), all_terms, q, self._rows_of_d(), pairs, d)
+        u = self._transformed(weight)
+        grad, bias = np.ascontiguousarray(grad), _filled(bias, self._c)
+        all_q = self._array(self._planes, self._k)
+        all_d = self._array(self._points, self._channels)
+        for images, tiling, tiles, length in self._blocks:
+            q, d = all_q[:, :length], all_d[:, :length]
+            tiling.read(_NO_IMAGES, grad[images], tiles, q, q)
+            _multiply(u, (1, u.shape[2]), q, self._back, d)
             tiling.write_windows(d, tiles, bias, out[images])
         return out
-
-    def _rows_of_d(self) -> Array:
-        """What a point of D is made of: where it has one product, what that one's weights reach."""
-        if len(self._reach) == self._points:
-            return self._reach
-        return everywhere(self._points, self._channels)
 
     def weight_grad(self, x: Array, grad: Array, kernel_hw: Pair) -> Array:
         """x [N,C,H,W], grad [N,K,OH,OW] -> [K,C,*kernel_hw]."""
@@ -219,13 +225,34 @@ class Plan:
             return np.zeros(shape, x.dtype)
         x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
         padded = -(-self._channels // COLUMNS) * COLUMNS
-        sums = points_apart(self._products, self._k, padded)
-        for block in self._blocks:
-            images, tiling, tiles = block
-            v, q = _array(self._points, padded, block), _array(self._products, self._k, block)
-            v[:, :, self._channels :] = 0
+        sums = points_apart(self._planes, self._k, padded)
+        all_v, all_q = self._array(self._points, padded), self._array(self._planes, self._k)
+        all_v[:, :, self._channels :] = 0
+        begins, chunks = True, chunks_for(self._planes * padded // COLUMNS, 1)
+        for images, tiling, tiles, length in self._blocks:
+            v, q = all_v[:, :length], all_q[:, :length]
             tiling.read(x[images], grad[images], tiles, v, q)
-            begins = block is self._blocks[0]
-            chunks = chunks_for(self._products * padded // COLUMNS, 1)
             run(add_products, chunks, q, v, self._of, self._reach, begins, sums)
+            begins = False
         return from_points(sums, self._tile, self._stride, shape)
+
+    def _transformed(self, weight: Array) -> Array:
+        if self._keep:
+            return kept(to_points, weight, self._tile, self._stride)
+        return to_points(weight, self._tile, self._stride)
+
+    def _array(self, planes: int, channels: int) -> Array:
+        """[planes, L/BLOCK, channels, BLOCK] for the longest block, not filled."""
+        return points_apart(planes, self._longest, channels, BLOCK)
+
+
+_plan = lru_cache(maxsize=1024)(Plan)
+
+
+def _filled(bias: Array | None, channels: int) -> Array:
+    return np.zeros(channels, np.float32) if bias is None else np.ascontiguousarray(bias)
+
+
+def _multiply(u: Array, steps: Pair, b: Array, how: _Products, out: Array) -> None:
+    chunks = chunks_for(out.shape[0] * out.shape[1], 2)
+    run(multiply, chunks, u, *steps, how.reach, b, how.rows_reach, how.starts, how.pairs, out)

@@ -355,7 +355,7 @@ def _workspace(a, m, stride, rows, tw):
 def _read(chunk, chunks, x, grad, row0, rows, pad, m, stride, bt, a_matrix, tiles, v, q):
     """V of all channels of x and Q of all of grad for some rows of tiles; either may be empty."""
     work, inputs = _workspace(bt.shape[0], m, stride, rows, tiles[1]), x.shape[1]
-    units = inputs + q.shape[2]
+    units = inputs + grad.shape[1]
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         if unit < inputs:
             _windows_to_points(x, unit, row0, rows, pad, m, stride, bt, tiles, work, v)
@@ -396,7 +396,7 @@ class Rows:
 
     def read(self, x: Array, grad: Array, block: _Block, v: Array, q: Array) -> None:
         """V of all channels of x and Q of all of grad; either may be empty."""
-        units = x.shape[1] + q.shape[2]
+        units = x.shape[1] + grad.shape[1]
         run(_read, chunks_for(units, 4), x, grad, *block, self._pad, self._m, self._stride,
             self._bt, self._a_matrix, self._tiles, v, q)  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.winograd_matrices import UPSAMPLED
-from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Plan, Sizes, fastest
+from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for
 from minigan.backends.protocol import Array, Pair
 
 # Nanoseconds of upsample_conv.py on one core (AMD Zen 4), for each of its 9 products of a pixel.
@@ -37,7 +37,7 @@ def _sizes(n: int, c: int, k: int, size: Pair) -> Sizes:
 def upsample_conv2d(x: Array, weight: Array, bias: Array | None) -> Array:
     """x [N,C,H,W], weight [K,C,3,3] -> [N,K,2H,2W]."""
     (n, c, height, width), k = x.shape, len(weight)
-    plan = Plan(_sizes(n, c, k, (height, width)), _PAD)
+    plan = plan_for(_sizes(n, c, k, (height, width)), _PAD)
     return plan.conv2d(x, weight, bias, np.empty((n, k, 2 * height, 2 * width), x.dtype))
 
 
@@ -45,12 +45,12 @@ def upsample_conv2d_input_grad(grad: Array, weight: Array) -> Array:
     """grad [N,K,2H,2W] -> [N,C,H,W]."""
     n, k, height, width = grad.shape
     c, size = weight.shape[1], (height // 2, width // 2)
-    plan = Plan(_sizes(n, c, k, size), _PAD)
+    plan = plan_for(_sizes(n, c, k, size), _PAD)
     return plan.input_grad(grad, weight, None, np.empty((n, c, *size), grad.dtype))
 
 
 def upsample_conv2d_weight_grad(x: Array, grad: Array) -> Array:
     """x [N,C,H,W], grad [N,K,2H,2W] -> [K,C,3,3]."""
     n, c, height, width = x.shape
-    plan = Plan(_sizes(n, c, grad.shape[1], (height, width)), _PAD)
+    plan = plan_for(_sizes(n, c, grad.shape[1], (height, width)), _PAD)
     return plan.weight_grad(x, grad, (3, 3))
