@@ -124,6 +124,8 @@ def run(layers: Sequence[Any], x: Any) -> Any:
 
 def _find(layers: Sequence[Any], start: int, x: Any) -> Fusion | None:
     for fusion in TABLE:
+        if type(layers[start]) is not fusion.kinds[0]:
+            continue
         group = layers[start : start + len(fusion.kinds)]
         # Exact types: a subclass may compute something else.
         if (

@@ -11,6 +11,8 @@ Every element of `out` is one sum over K in order, whatever the tile and the thr
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats
@@ -61,6 +63,7 @@ def multiply(
     return out
 
 
+@lru_cache(maxsize=1024)
 def _tile(m: int, n: int) -> tuple[int, int]:
     """Rows and panels of a tile: large ones, but enough of them."""
     rows, panels = _MOST_ROWS, _MOST_PANELS

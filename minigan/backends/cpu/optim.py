@@ -75,7 +75,7 @@ def _rmsprop(
 
 def _fits(*arrays: Array | None) -> bool:
     """In place and flat needs contiguous float32; anything else goes to the reference."""
-    return all_float32(*arrays) and all(a is None or a.flags.c_contiguous for a in arrays)
+    return all_float32(*arrays) and all([a is None or a.flags.c_contiguous for a in arrays])
 
 
 def _update(function: Callable[..., None], arrays: tuple[Array | None, ...], *rest: Any) -> None:

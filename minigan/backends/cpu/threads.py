@@ -35,6 +35,7 @@ from minigan.errors import ConfigError
 
 MAX_CHUNKS = 16
 
+_FLOAT32 = np.dtype(np.float32)
 _MOST_HELPERS = 63
 _LOOKS = 1 << 14  # how often a helper looks for work before it sleeps
 
@@ -83,7 +84,8 @@ def chunks_for(size: int, smallest: int) -> int:
 
 def all_float32(*arrays: Any) -> bool:
     """Whether the compiled kernels, which are float32 only, can take these arrays (or None)."""
-    return all(array is None or array.dtype == np.float32 for array in arrays)
+    # A list, because a generator takes longer, and this is asked for each call of a kernel.
+    return all([array is None or array.dtype == _FLOAT32 for array in arrays])
 
 
 class _Pool:
