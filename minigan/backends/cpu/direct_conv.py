@@ -1,6 +1,7 @@
 """Convolution as a matrix product that reads its windows in place.
 
-The lanes of a vector are output channels. A register block of 8 pixels p and LANES channels adds
+The lanes of a vector are output channels. A register block of 8 pixels p and LANES channels, twice
+as many where there are registers for them, adds
 
     block[p] += source[bases[p] + offsets[r]] * matrix[r]
 
@@ -11,10 +12,10 @@ are numbers in `bases` and `offsets`, so every convolution and every map of an i
 (`conv_maps.py`) runs through the same few instructions. Taps are in order of rows, so
 those that would only read zeros above or below the image are the first or the last, and are left
 out. The weight gradient is the same block with exchanged roles: 8 pairs of an input channel and a
-tap, LANES channels of `grad`, and a sum over pixels.
+tap, channels of `grad` in the lanes, and a sum over pixels.
 
-The sums are plain float32 sums, long ones in pieces for less rounding error, in an order that
-depends on sizes alone.
+The sums are plain float32 sums, in pieces for less rounding error and because a piece of the matrix
+stays in the first-level cache while all pixels meet it, in an order that depends on sizes alone.
 
 One file although it is long: the maps share their block and their tiles, and numba compiles anew
 only when the file of a kernel changes, not the files of its helpers.
@@ -46,7 +47,8 @@ from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined
 from minigan.backends.protocol import Array, Pair
 
 BLOCK = 8  # pixels of a register block
-_LONGEST_SUM = 256  # products
+_TOGETHER = 2 if LANES == 16 else 1  # vectors of output channels in a block: registers are few
+_LONGEST_SUM = 256 // _TOGETHER  # products; of so many rows the weights stay near
 _TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
 _TILE_PIXELS = 1024
 _FEWEST_ROWS = 4  # of a band: each copies the rows that its windows share with its neighbours
@@ -82,19 +84,36 @@ def multiply_block(source, bases, p, offsets, first, count, matrix, at, step, st
 
 
 @inlined
-def _sum_blocks(a, b):
-    a0, a1, a2, a3, a4, a5, a6, a7 = a
-    b0, b1, b2, b3, b4, b5, b6, b7 = b
-    return (
-        add(a0, b0),
-        add(a1, b1),
-        add(a2, b2),
-        add(a3, b3),
-        add(a4, b4),
-        add(a5, b5),
-        add(a6, b6),
-        add(a7, b7),
-    )
+def _multiply_both(source, bases, p, offsets, first, count, matrix, at, apart, starts):
+    """`multiply_block` with the vectors at `at` and, where registers are many, with those `apart`
+    from them: numbers of the source are then loaded and spread once for both."""
+    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = starts[0]
+    c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = starts[1]
+    p0 = np.uintp(p)
+    b0, b1, b2 = bases[p0], bases[p0 + np.uintp(1)], bases[p0 + np.uintp(2)]
+    b3, b4, b5 = bases[p0 + np.uintp(3)], bases[p0 + np.uintp(4)], bases[p0 + np.uintp(5)]
+    b6, b7 = bases[p0 + np.uintp(6)], bases[p0 + np.uintp(7)]
+    at, further = np.uintp(at), np.uintp(apart)
+    for r in range(np.uintp(first), np.uintp(first + count)):
+        offset, x, y = offsets[r], load(matrix, at), load(matrix, at + further)
+        v = source[b0 + offset]
+        a0, c0 = add_product(a0, v, x), add_product(c0, v, y)
+        v = source[b1 + offset]
+        a1, c1 = add_product(a1, v, x), add_product(c1, v, y)
+        v = source[b2 + offset]
+        a2, c2 = add_product(a2, v, x), add_product(c2, v, y)
+        v = source[b3 + offset]
+        a3, c3 = add_product(a3, v, x), add_product(c3, v, y)
+        v = source[b4 + offset]
+        a4, c4 = add_product(a4, v, x), add_product(c4, v, y)
+        v = source[b5 + offset]
+        a5, c5 = add_product(a5, v, x), add_product(c5, v, y)
+        v = source[b6 + offset]
+        a6, c6 = add_product(a6, v, x), add_product(c6, v, y)
+        v = source[b7 + offset]
+        a7, c7 = add_product(a7, v, x), add_product(c7, v, y)
+        at += np.uintp(LANES)
+    return (a0, a1, a2, a3, a4, a5, a6, a7), (c0, c1, c2, c3, c4, c5, c6, c7)
 
 
 @inlined
@@ -260,6 +279,7 @@ def _map(
             offsets[t * channels + c] = at
     tile = np.zeros(images * channels * height * width, x.dtype)
     values, flat = aligned_floats(BLOCK * LANES), out.ravel()
+    partial = aligned_floats(_TOGETHER * most * LANES)
     copied, listed = -1, (-1, -1, -1)
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         part, index = unit % parts, unit // parts
@@ -292,25 +312,64 @@ def _map(
         for m in range(maps):
             tap0, tap1, corner_y, corner_x = table[m, :4]
             corner = n0 * k * plane + (r0 * strides[0] + corner_y) * out_width + corner_x
-            for q in range(part * groups // parts, (part + 1) * groups // parts):
-                start = load(bias, np.uintp(q * LANES))
-                lanes = min(LANES, k - q * LANES)
+            last_q = (part + 1) * groups // parts - 1
+            for q in range(part * groups // parts, last_q + 1, _TOGETHER):
+                second = min(q + _TOGETHER - 1, last_q)
                 row = (tap0 * groups + q * (tap1 - tap0) - tap0) * channels
-                to = corner + q * LANES * plane
-                for i in range(counts[m]):
-                    p, live, t0, t1, side_by_side = blocks[m, i]
-                    p, first, end = p + m * most, t0 * channels, t1 * channels
-                    sums = multiply_block(
-                        tile, bases, p, offsets, first, min(end - first, _LONGEST_SUM),
-                        matrix, (row + first) * LANES, LANES, start,
-                    )  # fmt: skip
-                    for r in range(first + _LONGEST_SUM, end, _LONGEST_SUM):
-                        more = multiply_block(
-                            tile, bases, p, offsets, r, min(end - r, _LONGEST_SUM),
-                            matrix, (row + r) * LANES, LANES, zeros(),
+                apart = (second - q) * (tap1 - tap0) * channels * LANES
+                # All pixels meet some rows of the weights, near in the cache, before the next.
+                for r in range(tap0 * channels, tap1 * channels, _LONGEST_SUM):
+                    begins, r1 = r == tap0 * channels, min(r + _LONGEST_SUM, tap1 * channels)
+                    ends = r1 == tap1 * channels
+                    starts = load(bias, np.uintp(q * LANES)), load(bias, np.uintp(second * LANES))
+                    if not begins:
+                        starts = zeros(), zeros()
+                    for i in range(counts[m]):
+                        p, live, t0, t1, side_by_side = blocks[m, i]
+                        p, first = p + m * most, max(r, t0 * channels)
+                        both = _multiply_both(
+                            tile, bases, p, offsets, first, max(0, min(r1, t1 * channels) - first),
+                            matrix, (row + first) * LANES, apart, starts,
                         )  # fmt: skip
-                        sums = _sum_blocks(sums, more)
-                    _write(sums, flat, to, plane, lanes, places, p, live, side_by_side, values)
+                        for half in range(1 + second - q):
+                            sums = both[0] if half == 0 else both[1]
+                            at = np.uintp((i * _TOGETHER + half) * BLOCK * LANES)
+                            if not begins:
+                                sums = _sum(sums, partial, at)
+                            if ends:
+                                lanes, to = min(LANES, k - (q + half) * LANES), corner
+                                to += (q + half) * LANES * plane
+                                _write(
+                                    sums, flat, to, plane, lanes, places, p, live, side_by_side,
+                                    values,
+                                )  # fmt: skip
+                            else:
+                                for j in range(BLOCK):
+                                    store(partial, at + np.uintp(j * LANES), sums[j])
+
+
+@inlined
+def _sum(block, array, at):
+    """A block plus the one at that place of the array."""
+    step = np.uintp(LANES)
+    b0, b1 = load(array, at), load(array, at + step)
+    at += step + step
+    b2, b3 = load(array, at), load(array, at + step)
+    at += step + step
+    b4, b5 = load(array, at), load(array, at + step)
+    at += step + step
+    b6, b7 = load(array, at), load(array, at + step)
+    a0, a1, a2, a3, a4, a5, a6, a7 = block
+    return (
+        add(b0, a0),
+        add(b1, a1),
+        add(b2, a2),
+        add(b3, a3),
+        add(b4, a4),
+        add(b5, a5),
+        add(b6, a6),
+        add(b7, a7),
+    )
 
 
 @inlined
@@ -365,7 +424,7 @@ def _weight_grad(
     offsets, places = np.empty(most, np.uintp), np.empty(most, np.int64)
     blocks = np.empty((most // BLOCK, 5), np.int64)
     tile = np.zeros(images * (c1 - c0) * height * width, x.dtype)
-    matrix, flat = aligned_zeros(most * LANES), grad.ravel()
+    matrix, flat = aligned_zeros(_TOGETHER * most * LANES), grad.ravel()
     total = aligned_zeros((q1 - q0) * padded * LANES)
     listed, count, pixels = (-1, -1), 0, 0
     for index in range(part * tiles // parts, (part + 1) * tiles // parts):
@@ -392,17 +451,24 @@ def _weight_grad(
                 places,
                 blocks,
             )
-        for q in range(q0, q1):
-            start = n0 * k * plane + r0 * out_width + q * LANES * plane
-            _read(flat, start, plane, min(LANES, k - q * LANES), places, blocks, count, matrix)
-            to = np.uintp((q - q0) * padded * LANES)
-            for d in range(0, padded, BLOCK):
-                block = multiply_block(
-                    tile, bases, d, offsets, 0, pixels, matrix, 0, LANES, zeros()
-                )
-                for i in range(8):
-                    store(total, to, add(load(total, to), block[i]))
-                    to += np.uintp(LANES)
+        for q in range(q0, q1, _TOGETHER):
+            second = min(q + _TOGETHER, q1) - 1
+            for half in range(1 + second - q):
+                start = n0 * k * plane + r0 * out_width + (q + half) * LANES * plane
+                lanes, into = min(LANES, k - (q + half) * LANES), matrix[half * most * LANES :]
+                _read(flat, start, plane, lanes, places, blocks, count, into)
+            apart = (second - q) * most * LANES
+            for r in range(0, pixels, _LONGEST_SUM):
+                for d in range(0, padded, BLOCK):
+                    both = _multiply_both(
+                        tile, bases, d, offsets, r, min(pixels - r, _LONGEST_SUM), matrix,
+                        r * LANES, apart, (zeros(), zeros()),
+                    )  # fmt: skip
+                    for half in range(1 + second - q):
+                        to = np.uintp(((q - q0 + half) * padded + d) * LANES)
+                        block = _sum(both[0] if half == 0 else both[1], total, to)
+                        for i in range(BLOCK):
+                            store(total, to + np.uintp(i * LANES), block[i])
     for q in range(q0, q1):
         for d in range(depth):
             for lane in range(LANES):

@@ -27,26 +27,35 @@ def _pad(chunk, chunks, x, rows, columns, left, out):
 
 
 @helper
-def _add_row(source, columns, left, target):
-    for c in range(np.uintp(target.size)):
-        target[c] += source[np.uintp(left) + c]
+def _add_row(source, at, columns, left, target, to, width, begins):
+    """A row of a gradient onto one of the image, flat: the pixels, then those of the borders."""
+    pixels, start = np.uintp(at + left), np.uintp(to)
+    if begins:
+        for c in range(np.uintp(width)):
+            target[start + c] = source[pixels + c]
+    else:
+        for c in range(np.uintp(width)):
+            target[start + c] += source[pixels + c]
     for c in range(left):
-        target[columns[c]] += source[c]
-    for c in range(left + target.size, columns.size):
-        target[columns[c]] += source[c]
+        target[to + columns[c]] += source[at + c]
+    for c in range(left + width, columns.size):
+        target[to + columns[c]] += source[at + c]
 
 
 @kernel
 def _pad_adjoint(chunk, chunks, grad, rows, columns, left, top, out):
-    """grad [M,len(rows),len(columns)] -> out [M,H,W], which is zero before."""
-    planes, height = out.shape[0], out.shape[1]
+    """grad [M,len(rows),len(columns)] -> out [M,H,W]."""
+    (planes, height, width), line = out.shape, columns.size
+    source, target = grad.reshape(-1), out.reshape(-1)
     for m in range(chunk * planes // chunks, (chunk + 1) * planes // chunks):
+        at, to = m * rows.size * line, m * height * width
         for r in range(top, top + height):
-            _add_row(grad[m, r], columns, left, out[m, r - top])
-        for r in range(top):
-            _add_row(grad[m, r], columns, left, out[m, rows[r]])
-        for r in range(top + height, rows.size):
-            _add_row(grad[m, r], columns, left, out[m, rows[r]])
+            below = to + (r - top) * width
+            _add_row(source, at + r * line, columns, left, target, below, width, True)
+        for r in range(rows.size):
+            if r < top or r >= top + height:
+                there = to + rows[r] * width
+                _add_row(source, at + r * line, columns, left, target, there, width, False)
 
 
 def pad2d(x: Array, widths: tuple[int, int, int, int], mode: str) -> Array:
@@ -71,7 +80,7 @@ def pad2d_adjoint(
     (n, c, height, width), (left, right, top, bottom) = grad.shape, widths
     rows = reference.padded_from(input_hw[0], top, bottom, mode)
     columns = reference.padded_from(input_hw[1], left, right, mode)
-    out = np.zeros((n * c, *input_hw), np.float32)
+    out = np.empty((n * c, *input_hw), np.float32)
     planes = np.ascontiguousarray(grad).reshape(n * c, height, width)
     args = (planes, rows, columns, left, top, out)
     run(_pad_adjoint, chunks_for(grad.size, _SMALLEST), *args)
