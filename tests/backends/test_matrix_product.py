@@ -54,6 +54,18 @@ def test_turned_products_equal_numpys(size):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
 
 
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("columns", [1, 4, 33, 64])
+def test_few_columns_of_many_rows(monkeypatch, columns, b_transposed):
+    monkeypatch.setattr(linalg, "_LARGE_FACTOR", 1)
+    monkeypatch.setattr(linalg, "run", None)  # the way by BLAS
+    a, b = _stored((1100, 70), True)[0], _stored((70, columns), b_transposed)[0]
+    actual = linalg.product(a, b)
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    assert actual.flags.c_contiguous and actual.shape == (1100, columns)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("bits", ["whole", "in parts"])
 def test_activations_keep_what_is_not_finite(bits):
     m, k, n = (64, 600, 704) if bits == "whole" else (34, 9, 70)
