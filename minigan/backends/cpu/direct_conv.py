@@ -47,8 +47,8 @@ from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined
 from minigan.backends.protocol import Array, Pair
 
 BLOCK = 8  # pixels of a register block
-_TOGETHER = 2 if LANES == 16 else 1  # vectors of output channels in a block: registers are few
-_LONGEST_SUM = 256 // _TOGETHER  # products; of so many rows the weights stay near
+TOGETHER = 2 if LANES == 16 else 1  # vectors of output channels in a block: registers are few
+_LONGEST_SUM = 256 // TOGETHER  # products; of so many rows the weights stay near
 _TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
 _TILE_PIXELS = 1024
 _FEWEST_ROWS = 4  # of a band: each copies the rows that its windows share with its neighbours
@@ -60,40 +60,20 @@ _SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
 
 
 @inlined
-def multiply_block(source, bases, p, offsets, first, count, matrix, at, step, start):
-    """For each of 8 p: start + the sum over r of source[bases[p] + offsets[first + r]] times the
-    vector matrix[at + r * step ..]."""
-    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = start
-    p0 = np.uintp(p)
-    b0, b1, b2 = bases[p0], bases[p0 + np.uintp(1)], bases[p0 + np.uintp(2)]
-    b3, b4, b5 = bases[p0 + np.uintp(3)], bases[p0 + np.uintp(4)], bases[p0 + np.uintp(5)]
-    b6, b7 = bases[p0 + np.uintp(6)], bases[p0 + np.uintp(7)]
-    at = np.uintp(at)
-    for r in range(np.uintp(first), np.uintp(first + count)):
-        offset, vector = offsets[r], load(matrix, at)
-        a0 = add_product(a0, source[b0 + offset], vector)
-        a1 = add_product(a1, source[b1 + offset], vector)
-        a2 = add_product(a2, source[b2 + offset], vector)
-        a3 = add_product(a3, source[b3 + offset], vector)
-        a4 = add_product(a4, source[b4 + offset], vector)
-        a5 = add_product(a5, source[b5 + offset], vector)
-        a6 = add_product(a6, source[b6 + offset], vector)
-        a7 = add_product(a7, source[b7 + offset], vector)
-        at += np.uintp(step)
-    return a0, a1, a2, a3, a4, a5, a6, a7
+def multiply_both(source, bases, p, offsets, first, count, matrix, at, apart, step, starts):
+    """For each of 8 p: the starts + the sums over r of source[bases[p] + offsets[first + r]] times
+    the vectors matrix[at + r * step ..] and matrix[at + apart + r * step ..].
 
-
-@inlined
-def _multiply_both(source, bases, p, offsets, first, count, matrix, at, apart, starts):
-    """`multiply_block` with the vectors at `at` and, where registers are many, with those `apart`
-    from them: numbers of the source are then loaded and spread once for both."""
+    A number of the source is loaded and spread once for both. With TOGETHER = 1 only the first
+    sums may be used, so that the compiler leaves out the others.
+    """
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = starts[0]
     c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = starts[1]
     p0 = np.uintp(p)
     b0, b1, b2 = bases[p0], bases[p0 + np.uintp(1)], bases[p0 + np.uintp(2)]
     b3, b4, b5 = bases[p0 + np.uintp(3)], bases[p0 + np.uintp(4)], bases[p0 + np.uintp(5)]
     b6, b7 = bases[p0 + np.uintp(6)], bases[p0 + np.uintp(7)]
-    at, further = np.uintp(at), np.uintp(apart)
+    at, further, row = np.uintp(at), np.uintp(apart), np.uintp(step)
     for r in range(np.uintp(first), np.uintp(first + count)):
         offset, x, y = offsets[r], load(matrix, at), load(matrix, at + further)
         v = source[b0 + offset]
@@ -112,7 +92,7 @@ def _multiply_both(source, bases, p, offsets, first, count, matrix, at, apart, s
         a6, c6 = add_product(a6, v, x), add_product(c6, v, y)
         v = source[b7 + offset]
         a7, c7 = add_product(a7, v, x), add_product(c7, v, y)
-        at += np.uintp(LANES)
+        at += row
     return (a0, a1, a2, a3, a4, a5, a6, a7), (c0, c1, c2, c3, c4, c5, c6, c7)
 
 
@@ -279,7 +259,7 @@ def _map(
             offsets[t * channels + c] = at
     tile = np.zeros(images * channels * height * width, x.dtype)
     values, flat = aligned_floats(BLOCK * LANES), out.ravel()
-    partial = aligned_floats(_TOGETHER * most * LANES)
+    partial = aligned_floats(TOGETHER * most * LANES)
     copied, listed = -1, (-1, -1, -1)
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         part, index = unit % parts, unit // parts
@@ -313,8 +293,8 @@ def _map(
             tap0, tap1, corner_y, corner_x = table[m, :4]
             corner = n0 * k * plane + (r0 * strides[0] + corner_y) * out_width + corner_x
             last_q = (part + 1) * groups // parts - 1
-            for q in range(part * groups // parts, last_q + 1, _TOGETHER):
-                second = min(q + _TOGETHER - 1, last_q)
+            for q in range(part * groups // parts, last_q + 1, TOGETHER):
+                second = min(q + TOGETHER - 1, last_q)
                 row = (tap0 * groups + q * (tap1 - tap0) - tap0) * channels
                 apart = (second - q) * (tap1 - tap0) * channels * LANES
                 # All pixels meet some rows of the weights, near in the cache, before the next.
@@ -327,13 +307,13 @@ def _map(
                     for i in range(counts[m]):
                         p, live, t0, t1, side_by_side = blocks[m, i]
                         p, first = p + m * most, max(r, t0 * channels)
-                        both = _multiply_both(
+                        both = multiply_both(
                             tile, bases, p, offsets, first, max(0, min(r1, t1 * channels) - first),
-                            matrix, (row + first) * LANES, apart, starts,
+                            matrix, (row + first) * LANES, apart, LANES, starts,
                         )  # fmt: skip
                         for half in range(1 + second - q):
-                            sums = both[0] if half == 0 else both[1]
-                            at = np.uintp((i * _TOGETHER + half) * BLOCK * LANES)
+                            sums = both[0] if TOGETHER == 1 or half == 0 else both[1]
+                            at = np.uintp((i * TOGETHER + half) * BLOCK * LANES)
                             if not begins:
                                 sums = _sum(sums, partial, at)
                             if ends:
@@ -424,7 +404,7 @@ def _weight_grad(
     offsets, places = np.empty(most, np.uintp), np.empty(most, np.int64)
     blocks = np.empty((most // BLOCK, 5), np.int64)
     tile = np.zeros(images * (c1 - c0) * height * width, x.dtype)
-    matrix, flat = aligned_zeros(_TOGETHER * most * LANES), grad.ravel()
+    matrix, flat = aligned_zeros(TOGETHER * most * LANES), grad.ravel()
     total = aligned_zeros((q1 - q0) * padded * LANES)
     listed, count, pixels = (-1, -1), 0, 0
     for index in range(part * tiles // parts, (part + 1) * tiles // parts):
@@ -451,8 +431,8 @@ def _weight_grad(
                 places,
                 blocks,
             )
-        for q in range(q0, q1, _TOGETHER):
-            second = min(q + _TOGETHER, q1) - 1
+        for q in range(q0, q1, TOGETHER):
+            second = min(q + TOGETHER, q1) - 1
             for half in range(1 + second - q):
                 start = n0 * k * plane + r0 * out_width + (q + half) * LANES * plane
                 lanes, into = min(LANES, k - (q + half) * LANES), matrix[half * most * LANES :]
@@ -460,13 +440,14 @@ def _weight_grad(
             apart = (second - q) * most * LANES
             for r in range(0, pixels, _LONGEST_SUM):
                 for d in range(0, padded, BLOCK):
-                    both = _multiply_both(
+                    both = multiply_both(
                         tile, bases, d, offsets, r, min(pixels - r, _LONGEST_SUM), matrix,
-                        r * LANES, apart, (zeros(), zeros()),
+                        r * LANES, apart, LANES, (zeros(), zeros()),
                     )  # fmt: skip
                     for half in range(1 + second - q):
                         to = np.uintp(((q - q0 + half) * padded + d) * LANES)
-                        block = _sum(both[0] if half == 0 else both[1], total, to)
+                        block = both[0] if TOGETHER == 1 or half == 0 else both[1]
+                        block = _sum(block, total, to)
                         for i in range(BLOCK):
                             store(total, to + np.uintp(i * LANES), block[i])
     for q in range(q0, q1):

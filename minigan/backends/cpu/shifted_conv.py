@@ -18,7 +18,7 @@ import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
 from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
-from minigan.backends.cpu.direct_conv import BLOCK, multiply_block
+from minigan.backends.cpu.direct_conv import BLOCK, TOGETHER, multiply_both
 from minigan.backends.cpu.lanes import LANES, store, zeros
 from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined, kernel, run
 from minigan.backends.protocol import Array, Pair
@@ -44,13 +44,17 @@ def _multiply(weight, bases, offsets, x, start, plane, pixels, columns, values, 
             at, to = np.uintp(start + c * plane + p0), np.uintp(c * _RUN)
             for j in range(np.uintp(count)):
                 columns[to + j] = x[at + j]
-        for p in range(0, count, LANES):
+        for p in range(0, count, TOGETHER * LANES):
             for row in range(0, bases.shape[0], BLOCK):
-                sums = multiply_block(
-                    weight, bases, row, offsets, 0, offsets.shape[0], columns, p, _RUN, zeros()
-                )
-                for i in range(8):
-                    store(values, np.uintp((row + i) * step + p0 + p), sums[i])
+                both = multiply_both(
+                    weight, bases, row, offsets, 0, offsets.shape[0], columns, p,
+                    (TOGETHER - 1) * LANES, _RUN, (zeros(), zeros()),
+                )  # fmt: skip
+                for half in range(TOGETHER):
+                    sums = both[0] if TOGETHER == 1 or half == 0 else both[1]
+                    to = (row * step) + p0 + p + half * LANES
+                    for i in range(8 if p + half * LANES < count else 0):
+                        store(values, np.uintp(to + i * step), sums[i])
 
 
 @inlined
