@@ -302,7 +302,12 @@ def move_running(
     running_var[...] = (1 - momentum) * running_var + momentum * unbiased * var
 
 
-# --- sums of gradients ---
+# --- sums ---
+
+
+def add(a: Array, b: Array) -> Array:
+    """a + b, broadcast."""
+    return a + b
 
 
 def add_to(total: Array, values: Array) -> None:

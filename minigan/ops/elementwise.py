@@ -28,7 +28,7 @@ class Add(Function):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.shapes = a.shape, b.shape
-        return a + b
+        return kernels_for(a).add(a, b)
 
     def backward(self, grad: Tensor) -> Any:
         return tuple(
