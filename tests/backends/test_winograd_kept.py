@@ -67,17 +67,31 @@ def test_a_view_that_lies_apart_is_taken_by_its_values():
     np.testing.assert_array_equal(kept(transform, weight, 2), weight * 2)
 
 
-def test_the_bytes_are_bounded_and_the_last_used_stay(monkeypatch):
+def test_the_bytes_are_bounded_and_what_is_in_use_stays(monkeypatch):
     weights = [some_weight(seed) for seed in range(4)]
     monkeypatch.setattr(winograd_kept, "_MOST_BYTES", 3 * 2 * weights[0].nbytes)
     transform = Transform()
-    for weight in (*weights[:3], weights[0], weights[3]):  # the second was used least lately
-        kept(transform, weight, 2)
-    assert transform.calls == 4 and len(winograd_kept._kept) == 3
+    for _ in range(2):  # in turns, of which a newcomer would push out each before it comes again
+        for weight in weights:
+            kept(transform, weight, 2)
+    assert transform.calls == 5 and len(winograd_kept._kept) == 3
+    weights[0][:] = 1  # an update takes its own place
     kept(transform, weights[0], 2)
+    kept(transform, weights[0], 2)
+    assert transform.calls == 6
+
+
+def test_what_is_no_longer_used_goes(monkeypatch):
+    weights = [some_weight(seed) for seed in range(4)]
+    monkeypatch.setattr(winograd_kept, "_MOST_BYTES", 3 * 2 * weights[0].nbytes)
+    monkeypatch.setattr(winograd_kept, "_UNUSED", 4)
+    transform = Transform()
+    for which in (0, 1, 2, 0, 2, 0, 2, 3):  # 1 was last used six uses before
+        kept(transform, weights[which], 2)
+    assert transform.calls == 4 and len(winograd_kept._kept) == 3
+    for which in (3, 0, 2):
+        kept(transform, weights[which], 2)
     assert transform.calls == 4
-    kept(transform, weights[1], 2)
-    assert transform.calls == 5
 
 
 def test_weights_that_are_too_large_are_not_kept(monkeypatch):

@@ -10,6 +10,7 @@ without.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,14 +22,17 @@ from minigan.backends.cpu.threads import chunks_for, kernel, run
 from minigan.backends.protocol import Array
 
 _MOST_BYTES = 3 << 26  # of all that is kept: the networks of DCGAN at 64 pixels
+_UNUSED = 256  # uses of others, after which a transform may go: a step of CycleGAN has 144
 
 
 class _Kept(NamedTuple):
     weight: Array
     u: Array
+    used: int  # how many uses there had been of all
 
 
 _kept: OrderedDict[tuple[Any, ...], _Kept] = OrderedDict()  # the newest use last
+_uses = itertools.count()
 _lock = threading.Lock()
 
 
@@ -53,11 +57,24 @@ def kept(transform: Callable[..., Array], weight: Array, *how: Any) -> Array:
     weight = np.ascontiguousarray(weight)
     key = weight.__array_interface__["data"][0], weight.shape, how
     with _lock:
-        found = _kept.pop(key, None)
-    if found is None or not _same_bits(found.weight, weight):
-        found = _Kept(weight.copy(), transform(weight, *how))
+        use, found = next(_uses), _kept.pop(key, None)
+    same = found is not None and _same_bits(found.weight, weight)
+    u = found.u if found is not None and same else transform(weight, *how)
     with _lock:
-        _kept[key] = found
-        while sum(one.u.nbytes + one.weight.nbytes for one in _kept.values()) > _MOST_BYTES:
-            _kept.popitem(last=False)
-    return found.u
+        if _has_room(u.nbytes + weight.nbytes, use):
+            copy = found.weight if found is not None and same else weight.copy()
+            _kept[key] = _Kept(copy, u, use)
+    return u
+
+
+def _has_room(size: int, use: int) -> bool:
+    """Whether so many bytes more are within the bound, without what has long been unused.
+
+    What is in use is not given up for a newcomer: a network whose weights do not all fit takes them
+    in turns, and each would then push out the one that is needed next.
+    """
+    left = _MOST_BYTES - sum(one.u.nbytes + one.weight.nbytes for one in _kept.values())
+    while left < size and _kept and next(iter(_kept.values())).used < use - _UNUSED:
+        _, oldest = _kept.popitem(last=False)
+        left += oldest.u.nbytes + oldest.weight.nbytes
+    return left >= size
