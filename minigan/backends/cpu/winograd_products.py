@@ -49,7 +49,7 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
     points, blocks, rows = out.shape[:3]
     a_point, inner = a.strides[0] // a.itemsize, b.shape[2]
     b_point, out_point = b.strides[0] // b.itemsize, out.strides[0] // out.itemsize
-    row, next_block = np.uintp(BLOCK), np.uintp(rows * BLOCK)
+    next_block = np.uintp(rows * BLOCK)
     most = max(1, _PANELS_BYTES // (4 * COLUMNS * max(inner, 1))) * _TOGETHER
     groups = (blocks + most - 1) // most
     units = points * groups
@@ -77,27 +77,42 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
                         if start + _DEPTH >= r1:
                             ahead = p * a_point + last * row_step if last < i1 else next_a
                             ahead += r0 * inner_step
-                        for i in range(first, last, 4):
-                            for _ in range(4 if block == block0 else 0):
-                                fetch_run(a, ahead, _DEPTH)
-                                ahead += max(row_step, inner_step)
-                            # Beyond the last row the last one is computed again, and not stored.
-                            left = last - 1 - i
-                            p0 = p * a_point + i * row_step + start * inner_step
-                            p1, p2 = p0 + min(1, left) * row_step, p0 + min(2, left) * row_step
-                            p3 = p0 + min(3, left) * row_step
-                            x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
-                                no_terms(), a, np.uintp(p0), np.uintp(p1), np.uintp(p2),
-                                np.uintp(p3), np.uintp(inner_step), b, at, upper, row, terms,
-                            )  # fmt: skip
-                            to = np.uintp(f * out_point + (block * rows + i) * BLOCK)
-                            _sum(out, to, next_block, alone, begins, x0, y0)
-                            if left > 0:
-                                _sum(out, to + row, next_block, alone, begins, x1, y1)
-                            if left > 1:
-                                _sum(out, to + row + row, next_block, alone, begins, x2, y2)
-                            if left > 2:
-                                _sum(out, to + row + row + row, next_block, alone, begins, x3, y3)
+                        steps = row_step, inner_step
+                        a_at = p * a_point + first * row_step + start * inner_step
+                        to = f * out_point + (block * rows + first) * BLOCK
+                        _add_rows(
+                            a, a_at, steps, last - first, b, at, upper, terms, out, to, next_block,
+                            alone, begins, ahead, block == block0,
+                        )  # fmt: skip
+
+
+@inlined
+def _add_rows(a, a_at, steps, rows, b, at, upper, terms, out, to, next_block, alone, begins, ahead,
+              fetching):  # fmt: skip
+    """So many terms of the product of rows of A with a panel of b, onto out or to begin it."""
+    row_step, inner_step = steps
+    row = np.uintp(BLOCK)
+    for i in range(0, rows, 4):
+        for _ in range(4 if fetching else 0):
+            fetch_run(a, ahead, _DEPTH)
+            ahead += max(row_step, inner_step)
+        # Beyond the last row the last one is computed again, and not stored.
+        left = rows - 1 - i
+        p0 = a_at + i * row_step
+        p1, p2, p3 = (p0 + min(1, left) * row_step, p0 + min(2, left) * row_step,
+                      p0 + min(3, left) * row_step)  # fmt: skip
+        x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
+            no_terms(), a, np.uintp(p0), np.uintp(p1), np.uintp(p2), np.uintp(p3),
+            np.uintp(inner_step), b, at, upper, row, terms,
+        )  # fmt: skip
+        place = np.uintp(to + i * BLOCK)
+        _sum(out, place, next_block, alone, begins, x0, y0)
+        if left > 0:
+            _sum(out, place + row, next_block, alone, begins, x1, y1)
+        if left > 1:
+            _sum(out, place + row + row, next_block, alone, begins, x2, y2)
+        if left > 2:
+            _sum(out, place + row + row + row, next_block, alone, begins, x3, y3)
 
 
 @helper
