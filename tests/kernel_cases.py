@@ -71,7 +71,6 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
         "batch_norm_activation_backward": [
             (upstream, maps, reference.leaky_relu(normed, 0.2), scale, shift, mean, var, _EPS,
              0.2)],
-        "add": [(_normal(3, 70), _normal(3, 70)), (_normal(3, 4), _normal(4))],
         "add_to": [(_normal(3, 70), _normal(3, 70)), (_normal(3, 4), _normal(4, 3).T)],
         "move_running": [(_normal(3), np.abs(_normal(3)), mean, var, 0.1, 1.01)],
         "relu": [(wide,)],

@@ -145,10 +145,7 @@ class Kernels(Protocol):
     ) -> None:
         """In place: r = (1 - momentum) r + momentum value; var is multiplied by `unbiased`."""
 
-    # --- sums ---------------------------------------------------------------------------------
-    def add(self, a: Array, b: Array) -> Array:
-        """a + b, broadcast."""
-
+    # --- sums of gradients --------------------------------------------------------------------
     def add_to(self, total: Array, values: Array) -> None:
         """In place: total += values, of the same shape."""
 

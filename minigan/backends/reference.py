@@ -302,12 +302,7 @@ def move_running(
     running_var[...] = (1 - momentum) * running_var + momentum * unbiased * var
 
 
-# --- sums ---
-
-
-def add(a: Array, b: Array) -> Array:
-    """a + b, broadcast."""
-    return a + b
+# --- sums of gradients ---
 
 
 def add_to(total: Array, values: Array) -> None:

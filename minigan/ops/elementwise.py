@@ -28,7 +28,7 @@ class Add(Function):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.shapes = a.shape, b.shape
-        return kernels_for(a).add(a, b)
+        return a + b
 
     def backward(self, grad: Tensor) -> Any:
         return tuple(

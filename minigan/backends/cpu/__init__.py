@@ -17,7 +17,6 @@ from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
 from minigan.backends.cpu.optim_many import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cpu.pad import pad2d, pad2d_adjoint
 from minigan.backends.cpu.pointwise import (
-    add,
     add_to,
     leaky_relu,
     leaky_relu_backward,
@@ -48,7 +47,6 @@ from minigan.backends.cpu.upsample_conv import (
 __all__ = [
     "adam_step",
     "adam_steps",
-    "add",
     "add_to",
     "batch_norm",
     "batch_norm_activation",

@@ -157,12 +157,6 @@ def _sigmoid_backward(chunk, chunks, grad, y, out):
 
 
 @kernel
-def _add(chunk, chunks, a, b, out):
-    for i in _span(chunk, chunks, a.size):
-        out[i] = a[i] + b[i]
-
-
-@kernel
 def _add_to(chunk, chunks, total, values):
     for i in _span(chunk, chunks, total.size):
         total[i] += values[i]
@@ -184,13 +178,6 @@ def _apply(
     flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
     run(function, chunks_for(out.size, smallest), *flat, *rest, out.reshape(-1))
     return out
-
-
-def add(a: Array, b: Array) -> Array:
-    """a + b, broadcast; large arrays of one shape on all threads."""
-    if a.shape != b.shape or a.size < 2 * _CHEAP or not all_float32(a, b):
-        return reference.add(a, b)
-    return _apply(_add, _CHEAP, (a, b))
 
 
 def relu(x: Array) -> Array:
