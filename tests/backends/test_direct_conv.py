@@ -11,6 +11,7 @@ from minigan.backends import reference
 
 pytest.importorskip("numba")
 
+conv_tiles = pytest.importorskip("minigan.backends.cpu.conv_tiles")
 direct_conv = pytest.importorskip("minigan.backends.cpu.direct_conv")
 threads = pytest.importorskip("minigan.backends.cpu.threads")
 
@@ -105,12 +106,12 @@ def test_any_layout(layout):
 @pytest.fixture
 def small_limits(monkeypatch):
     """Tiles of a few pixels and sums of one part, so that small arrays are cut as large ones."""
-    monkeypatch.setattr(direct_conv, "_TILE_ELEMENTS", 200)
+    monkeypatch.setattr(conv_tiles, "_TILE_ELEMENTS", 200)
     monkeypatch.setattr(direct_conv, "_SUMS_LIMIT", 1)
-    monkeypatch.setattr(direct_conv, "_FEWEST_ROWS", 1)
-    direct_conv._tiling.cache_clear()
+    monkeypatch.setattr(conv_tiles, "_FEWEST_ROWS", 1)
+    conv_tiles.tiling.cache_clear()
     yield
-    direct_conv._tiling.cache_clear()
+    conv_tiles.tiling.cache_clear()
 
 
 @pytest.mark.parametrize("name", SHAPES)

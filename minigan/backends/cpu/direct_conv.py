@@ -1,13 +1,12 @@
 """Convolution as a matrix product that reads its windows in place.
 
-The lanes of a vector are output channels. A register block of 8 pixels p and LANES channels, twice
-as many where there are registers for them, adds
+The lanes of a vector are output channels. A register block of some pixels p (`pixel_block.py`) adds
 
     block[p] += source[bases[p] + offsets[r]] * matrix[r]
 
 for every r, a pair of a tap and an input channel: one number of the source, spread over the lanes,
 times a row of the weights. So windows are never gathered into columns; only the tile of the image
-that is in work is copied, with zeros around it, and the copy stays in the cache. Strides and taps
+that is in work is copied (`conv_tiles.py`), and the copy stays in the cache. Strides and taps
 are numbers in `bases` and `offsets`, so every convolution and every map of an input gradient
 (`conv_maps.py`) runs through the same few instructions. Taps are in order of rows, so
 those that would only read zeros above or below the image are the first or the last, and are left
@@ -16,184 +15,40 @@ tap, channels of `grad` in the lanes, and a sum over pixels.
 
 The sums are plain float32 sums, in pieces for less rounding error and because a piece of the matrix
 stays in the first-level cache while all pixels meet it, in an order that depends on sizes alone.
-
-One file although it is long: the maps share their block and their tiles, and numba compiles anew
-only when the file of a kernel changes, not the files of its helpers.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_empty, aligned_floats, aligned_zeros
 from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
+from minigan.backends.cpu.conv_tiles import copy_tile, list_pixels, tiling
 from minigan.backends.cpu.lanes import (
     LANES,
-    add,
-    add_product,
-    evens,
-    interleave_high,
-    interleave_low,
     load,
     load_eights,
-    odds,
     store,
     store_eights,
     zeros,
 )
-from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined, kernel, run
+from minigan.backends.cpu.pixel_block import (
+    BLOCK,
+    TOGETHER,
+    by_lanes,
+    by_pixels,
+    multiply_both,
+    plus,
+)
+from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, inlined, kernel, run
 from minigan.backends.protocol import Array, Pair
 
-BLOCK = 8  # pixels of a register block
-TOGETHER = 2 if LANES == 16 else 1  # vectors of output channels in a block: registers are few
 _LONGEST_SUM = 256 // TOGETHER  # products; of so many rows the weights stay near
-_TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
 _TILE_PIXELS = 1024
-_FEWEST_ROWS = 4  # of a band: each copies the rows that its windows share with its neighbours
-_ALIASING = 64  # elements
 _SMALLEST = 1 << 19  # products that are worth a thread
 _GRAD_TILE_PIXELS = 512  # whose `grad`, LANES channels of it, is about the first-level cache
 _GRAD_CHUNKS = 8
 _SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
-
-
-@inlined
-def multiply_both(source, bases, p, offsets, first, count, matrix, at, apart, step, starts):
-    """For each of 8 p: the starts + the sums over r of source[bases[p] + offsets[first + r]] times
-    the vectors matrix[at + r * step ..] and matrix[at + apart + r * step ..].
-
-    A number of the source is loaded and spread once for both. With TOGETHER = 1 only the first
-    sums may be used, so that the compiler leaves out the others.
-    """
-    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = starts[0]
-    c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = starts[1]
-    p0 = np.uintp(p)
-    b0, b1, b2 = bases[p0], bases[p0 + np.uintp(1)], bases[p0 + np.uintp(2)]
-    b3, b4, b5 = bases[p0 + np.uintp(3)], bases[p0 + np.uintp(4)], bases[p0 + np.uintp(5)]
-    b6, b7 = bases[p0 + np.uintp(6)], bases[p0 + np.uintp(7)]
-    at, further, row = np.uintp(at), np.uintp(apart), np.uintp(step)
-    for r in range(np.uintp(first), np.uintp(first + count)):
-        offset, x, y = offsets[r], load(matrix, at), load(matrix, at + further)
-        v = source[b0 + offset]
-        a0, c0 = add_product(a0, v, x), add_product(c0, v, y)
-        v = source[b1 + offset]
-        a1, c1 = add_product(a1, v, x), add_product(c1, v, y)
-        v = source[b2 + offset]
-        a2, c2 = add_product(a2, v, x), add_product(c2, v, y)
-        v = source[b3 + offset]
-        a3, c3 = add_product(a3, v, x), add_product(c3, v, y)
-        v = source[b4 + offset]
-        a4, c4 = add_product(a4, v, x), add_product(c4, v, y)
-        v = source[b5 + offset]
-        a5, c5 = add_product(a5, v, x), add_product(c5, v, y)
-        v = source[b6 + offset]
-        a6, c6 = add_product(a6, v, x), add_product(c6, v, y)
-        v = source[b7 + offset]
-        a7, c7 = add_product(a7, v, x), add_product(c7, v, y)
-        at += row
-    return (a0, a1, a2, a3, a4, a5, a6, a7), (c0, c1, c2, c3, c4, c5, c6, c7)
-
-
-@inlined
-def _by_lanes(block):
-    """8 vectors, one for each pixel -> the numbers in the order [LANES, 8]: each round moves one
-    bit of the number of the vector to the end of the position."""
-    for _ in range(3):
-        a0, a1, a2, a3, a4, a5, a6, a7 = block
-        block = (
-            interleave_low(a0, a4),
-            interleave_high(a0, a4),
-            interleave_low(a1, a5),
-            interleave_high(a1, a5),
-            interleave_low(a2, a6),
-            interleave_high(a2, a6),
-            interleave_low(a3, a7),
-            interleave_high(a3, a7),
-        )
-    return block
-
-
-@inlined
-def _by_pixels(block):
-    """The inverse of `_by_lanes`."""
-    for _ in range(3):
-        a0, a1, a2, a3, a4, a5, a6, a7 = block
-        block = (
-            evens(a0, a1),
-            evens(a2, a3),
-            evens(a4, a5),
-            evens(a6, a7),
-            odds(a0, a1),
-            odds(a2, a3),
-            odds(a4, a5),
-            odds(a6, a7),
-        )
-    return block
-
-
-@helper
-def _copy_tile(x, n0, images, c0, channels, y0, x0, whole, tile, height, width):
-    """Images n0.. and channels c0.. from row y0 and column x0 on -> tile [images,channels,height,
-    width]. Outside the image are zeros; those of `whole` images are there since the first tile."""
-    x_channels, x_height, x_width = x.shape[1:]
-    left = max(0, -x0)
-    count = np.uintp(max(0, min(width, x_width - x0) - left))
-    first, end = min(max(0, -y0), height), min(height, x_height - y0)
-    pixels = x.ravel()
-    for p in range(images * channels):
-        plane = (n0 + p // channels) * x_channels + c0 + p % channels
-        for b in range(first, end):
-            to = np.uintp((p * height + b) * width + left)
-            start = np.uintp((plane * x_height + y0 + b) * x_width + x0 + left)
-            for j in range(count):
-                tile[to + j] = pixels[start + j]
-        if not whole:
-            tile[p * height * width : (p * height + first) * width] = 0
-            tile[(p * height + max(first, end)) * width : (p + 1) * height * width] = 0
-
-
-@helper
-def _list_pixels(
-    taps, row, strides, images, rows, steps, whole, x_height, tile_shape, out_shape, bases, places,
-    blocks,
-):  # fmt: skip
-    """Of a tile's pixels: where their windows begin in the tile and where they lie in the output;
-    of its blocks of 8: the first pixel, how many there are, the taps from, to, and whether they
-    lie side by side in the output. Returns how many blocks there are."""
-    channels, height, width = tile_shape
-    k, out_height, out_width = out_shape
-    columns = row[5]
-    by_rows = columns < BLOCK  # then short rows lie beside the same rows of other images
-    outer, inner = (rows, images) if by_rows else (images, rows)
-    lines = np.empty(images * rows * columns, np.int64)
-    pixels = 0
-    for one in range(outer):
-        for other in range(inner):
-            i, b = (one, other) if by_rows else (other, one)
-            for j in range(columns):
-                bases[pixels] = (b * channels * height + i * steps[0]) * width + j * steps[1]
-                places[pixels] = (b * k * out_height + i * strides[0]) * out_width + j * strides[1]
-                lines[pixels] = i * steps[0]
-                pixels += 1
-    bases[pixels : pixels + BLOCK] = 0  # a block of fewer than 8 reads something
-    count = (pixels + BLOCK - 1) // BLOCK
-    for block in range(count):
-        first = max(0, min(block * BLOCK, pixels - BLOCK))  # the last overlaps the one before
-        end, t0, t1 = min(first + BLOCK, pixels), row[0], row[1]
-        if whole:
-            lowest = highest = lines[first]
-            for p in range(first, end):
-                lowest, highest = min(lowest, lines[p]), max(highest, lines[p])
-            while t0 < t1 and not -highest <= taps[t0, 0] < x_height - lowest:
-                t0 += 1
-            while t0 < t1 and not -highest <= taps[t1 - 1, 0] < x_height - lowest:
-                t1 -= 1
-        blocks[block, 0], blocks[block, 1], blocks[block, 2] = first, end - first, t0
-        blocks[block, 3] = t1
-        blocks[block, 4] = places[end - 1] - places[first] == BLOCK - 1 and end - first == BLOCK
-    return count
 
 
 @kernel
@@ -217,9 +72,17 @@ def _pack(chunk, chunks, weight, step_k, step_c, picks, table, k, channels, matr
 
 
 @inlined
+def _groups_of(part, parts, groups):
+    """Vectors of output channels from, to, of one of `parts` parts: whole blocks of TOGETHER."""
+    blocks = (groups + TOGETHER - 1) // TOGETHER
+    first, last = part * blocks // parts * TOGETHER, (part + 1) * blocks // parts * TOGETHER
+    return first, min(last, groups)
+
+
+@inlined
 def _write(block, out, start, plane, lanes, places, p, live, side_by_side, values):
     """The 8 pixels of a block -> out[start + lane * plane + places[p..]]."""
-    block = _by_lanes(block)
+    block = by_lanes(block)
     if side_by_side and lanes == LANES:
         to = np.uintp(start + places[np.uintp(p)])
         for i in range(8):
@@ -267,14 +130,14 @@ def _map(
         b = min(images, batch - n0)
         if index != copied:
             copied = index
-            _copy_tile(
+            copy_tile(
                 x, n0, b, 0, channels, r0 * steps[0] + top, left, bands == 1, tile, height, width
             )
         most_rows, fewest_rows = min(rows, table[0, 4] - r0), min(rows, table[maps - 1, 4] - r0)
         if listed != (b, most_rows, fewest_rows):
             listed = (b, most_rows, fewest_rows)
             for m in range(maps):
-                counts[m] = _list_pixels(
+                counts[m] = list_pixels(
                     taps,
                     table[m],
                     strides,
@@ -292,9 +155,9 @@ def _map(
         for m in range(maps):
             tap0, tap1, corner_y, corner_x = table[m, :4]
             corner = n0 * k * plane + (r0 * strides[0] + corner_y) * out_width + corner_x
-            last_q = (part + 1) * groups // parts - 1
-            for q in range(part * groups // parts, last_q + 1, TOGETHER):
-                second = min(q + TOGETHER - 1, last_q)
+            q0, q1 = _groups_of(part, parts, groups)
+            for q in range(q0, q1, TOGETHER):
+                second = min(q + TOGETHER, q1) - 1
                 row = (tap0 * groups + q * (tap1 - tap0) - tap0) * channels
                 apart = (second - q) * (tap1 - tap0) * channels * LANES
                 # All pixels meet some rows of the weights, near in the cache, before the next.
@@ -315,7 +178,7 @@ def _map(
                             sums = both[0] if TOGETHER == 1 or half == 0 else both[1]
                             at = np.uintp((i * TOGETHER + half) * BLOCK * LANES)
                             if not begins:
-                                sums = _sum(sums, partial, at)
+                                sums = plus(sums, partial, at)
                             if ends:
                                 lanes, to = min(LANES, k - (q + half) * LANES), corner
                                 to += (q + half) * LANES * plane
@@ -326,30 +189,6 @@ def _map(
                             else:
                                 for j in range(BLOCK):
                                     store(partial, at + np.uintp(j * LANES), sums[j])
-
-
-@inlined
-def _sum(block, array, at):
-    """A block plus the one at that place of the array."""
-    step = np.uintp(LANES)
-    b0, b1 = load(array, at), load(array, at + step)
-    at += step + step
-    b2, b3 = load(array, at), load(array, at + step)
-    at += step + step
-    b4, b5 = load(array, at), load(array, at + step)
-    at += step + step
-    b6, b7 = load(array, at), load(array, at + step)
-    a0, a1, a2, a3, a4, a5, a6, a7 = block
-    return (
-        add(b0, a0),
-        add(b1, a1),
-        add(b2, a2),
-        add(b3, a3),
-        add(b4, a4),
-        add(b5, a5),
-        add(b6, a6),
-        add(b7, a7),
-    )
 
 
 @inlined
@@ -368,7 +207,7 @@ def _read(grad, start, plane, lanes, places, blocks, count, matrix):
             a5 = load_eights(grad, at + np.uintp(5) * far, step)
             a6 = load_eights(grad, at + np.uintp(6) * far, step)
             a7 = load_eights(grad, at + np.uintp(7) * far, step)
-            block = _by_pixels((a0, a1, a2, a3, a4, a5, a6, a7))
+            block = by_pixels((a0, a1, a2, a3, a4, a5, a6, a7))
             for j in range(8):
                 store(matrix, to + np.uintp(j * LANES), block[j])
         else:
@@ -391,7 +230,7 @@ def _weight_grad(
     plane, groups = out_height * out_width, (k + LANES - 1) // LANES
     part, part_c, part_q = chunk % parts, chunk // parts % parts_c, chunk // parts // parts_c
     c0, c1 = part_c * channels // parts_c, (part_c + 1) * channels // parts_c
-    q0, q1 = part_q * groups // parts_q, (part_q + 1) * groups // parts_q
+    q0, q1 = _groups_of(part_q, parts_q, groups)
     depth = (c1 - c0) * t
     padded = (depth + BLOCK - 1) // BLOCK * BLOCK
     bases = np.zeros(padded, np.uintp)
@@ -410,13 +249,11 @@ def _weight_grad(
     for index in range(part * tiles // parts, (part + 1) * tiles // parts):
         n0, r0 = index // bands * images, index % bands * rows
         b = min(images, batch - n0)
-        _copy_tile(
-            x, n0, b, c0, c1 - c0, r0 * steps[0] + top, left, bands == 1, tile, height, width
-        )
+        copy_tile(x, n0, b, c0, c1 - c0, r0 * steps[0] + top, left, bands == 1, tile, height, width)
         r = min(rows, out_height - r0)
         if listed != (b, r):
             listed, pixels = (b, r), b * r * out_width
-            count = _list_pixels(
+            count = list_pixels(
                 taps,
                 table[0],
                 strides,
@@ -447,7 +284,7 @@ def _weight_grad(
                     for half in range(1 + second - q):
                         to = np.uintp(((q - q0 + half) * padded + d) * LANES)
                         block = both[0] if TOGETHER == 1 or half == 0 else both[1]
-                        block = _sum(block, total, to)
+                        block = plus(block, total, to)
                         for i in range(BLOCK):
                             store(total, to + np.uintp(i * LANES), block[i])
     for q in range(q0, q1):
@@ -467,28 +304,6 @@ def _add_parts(chunk, chunks, sums, out):
             for part in range(1, sums.shape[0]):
                 value += sums[part, q // LANES, d, q % LANES]
             out[q, d] = value
-
-
-@lru_cache(maxsize=1024)
-def _tiling(
-    batch: int, channels: int, hw: Pair, bounds: tuple[Pair, Pair], steps: Pair, pixels: int
-) -> tuple[int, int, tuple[int, int, int, int]]:
-    """Images and rows of a tile of a map with hw pixels and taps within bounds; and what it
-    copies: the first row (of the first pixels) and column, height and width."""
-    (top, left), (bottom, right) = bounds
-    span, width = bottom - top + 1, (hw[1] - 1) * steps[1] + right - left + 1
-    fitting = (_TILE_ELEMENTS // (channels * width) - span) // steps[0] + 1
-    sharing = max(_FEWEST_ROWS, -(-hw[0] * batch // MAX_CHUNKS))
-    rows = max(1, min(hw[0], fitting, pixels // hw[1], sharing))
-    bands = -(-hw[0] // rows)
-    rows = -(-hw[0] // bands)
-    height, images = (rows - 1) * steps[0] + span, 1
-    # A block reads the same place in every channel: these must not share a few lines of the cache.
-    width += height * width % _ALIASING == 0
-    if rows == hw[0]:
-        size = _TILE_ELEMENTS // (channels * height * width), pixels // (hw[0] * hw[1])
-        images = max(1, min(*size, batch // MAX_CHUNKS))
-    return images, rows, (top, left, height, width)
 
 
 def _run_maps(
@@ -523,9 +338,9 @@ def _run_maps(
         matrix,
     )
     hw = int(maps.table[0, 4]), int(maps.table[0, 5])
-    images, rows, window = _tiling(n, c, hw, maps.bounds, steps, _TILE_PIXELS)
+    images, rows, window = tiling(n, c, hw, maps.bounds, steps, _TILE_PIXELS)
     tiles = -(-n // images) * -(-hw[0] // rows)
-    parts = min(groups, -(-MAX_CHUNKS // tiles))
+    parts = min(-(-groups // TOGETHER), -(-MAX_CHUNKS // tiles))
     chunks = chunks_for(out.size * c * taps // len(maps.table), _SMALLEST)
     run(
         _map,
@@ -601,15 +416,16 @@ def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
     """sum over n, i, j of grad[n,k,i,j] * x[n, c, i*sh + dy[t], j*sw + dx[t]] -> [K, C*T]."""
     (n, k, height, width), c = grad.shape, x.shape[1]
     depth, groups = c * len(taps), -(-k // LANES)
+    blocks = -(-groups // TOGETHER)
     # Each part of the pixels has sums of its own, each part of the channels copies all pixels.
-    parts_c, parts_q = min(c, 2), min(groups, 2)
+    parts_c, parts_q = min(c, 2), min(blocks, 2)
     parts = min(_GRAD_CHUNKS // (parts_c * parts_q), _SUMS_LIMIT // (groups * LANES * depth))
     parts = max(1, min(parts, n * height))
-    parts_q = min(groups, _GRAD_CHUNKS // (parts_c * parts))
+    parts_q = min(blocks, _GRAD_CHUNKS // (parts_c * parts))
     (top, left), (bottom, right) = taps.min(axis=0).tolist(), taps.max(axis=0).tolist()
     bounds, channels = ((top, left), (bottom, right)), -(-c // parts_c)
     hw = height, width
-    images, rows, window = _tiling(n, channels, hw, bounds, stride, _GRAD_TILE_PIXELS)
+    images, rows, window = tiling(n, channels, hw, bounds, stride, _GRAD_TILE_PIXELS)
     sums = np.empty((parts, groups, depth, LANES), np.float32)
     run(
         _weight_grad,

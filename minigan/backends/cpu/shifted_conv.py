@@ -18,8 +18,8 @@ import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
 from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
-from minigan.backends.cpu.direct_conv import BLOCK, TOGETHER, multiply_both
 from minigan.backends.cpu.lanes import LANES, store, zeros
+from minigan.backends.cpu.pixel_block import BLOCK, TOGETHER, multiply_both
 from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined, kernel, run
 from minigan.backends.protocol import Array, Pair
 

@@ -58,11 +58,12 @@ def kept(transform: Callable[..., Array], weight: Array, *how: Any) -> Array:
     key = weight.__array_interface__["data"][0], weight.shape, how
     with _lock:
         use, found = next(_uses), _kept.pop(key, None)
-    same = found is not None and _same_bits(found.weight, weight)
-    u = found.u if found is not None and same else transform(weight, *how)
+    if found is not None and not _same_bits(found.weight, weight):
+        found = None
+    u = transform(weight, *how) if found is None else found.u
     with _lock:
         if _has_room(u.nbytes + weight.nbytes, use):
-            copy = found.weight if found is not None and same else weight.copy()
+            copy = weight.copy() if found is None else found.weight
             _kept[key] = _Kept(copy, u, use)
     return u
 
