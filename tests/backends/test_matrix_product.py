@@ -55,11 +55,13 @@ def test_turned_products_equal_numpys(size):
 
 
 @pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("a_transposed", [False, True])
 @pytest.mark.parametrize("columns", [1, 4, 33, 64])
-def test_few_columns_of_many_rows(monkeypatch, columns, b_transposed):
+def test_few_columns_of_many_rows(monkeypatch, columns, a_transposed, b_transposed):
     monkeypatch.setattr(linalg, "_LARGE_FACTOR", 1)
-    monkeypatch.setattr(linalg, "run", None)  # the way by BLAS
-    a, b = _stored((1100, 70), True)[0], _stored((70, columns), b_transposed)[0]
+    if a_transposed:
+        monkeypatch.setattr(linalg, "run", None)  # the way by BLAS
+    a, b = _stored((1100, 70), a_transposed)[0], _stored((70, columns), b_transposed)[0]
     actual = linalg.product(a, b)
     expected = a.astype(np.float64) @ b.astype(np.float64)
     assert actual.flags.c_contiguous and actual.shape == (1100, columns)

@@ -99,6 +99,16 @@ def test_blocks_of_few_tiles(monkeypatch, block_tiles, lanes):
     test_all_three_maps(monkeypatch, (2, 3, 17, 9, 5, 5, 1, (1, 1)), lanes)
 
 
+def test_a_padding_has_a_plan_of_its_own():
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((5, 3, 3, 3)).astype(np.float32)
+    for pad in (0, 1, 2):  # to 8x8, so that all else is the same
+        x = rng.standard_normal((2, 3, 10 - 2 * pad, 10 - 2 * pad)).astype(np.float32)
+        actual = winograd.conv2d(x, weight, None, 1, (pad, pad), (8, 8))
+        expected = reference.conv2d(x, weight, None, (1, 1), (pad, pad), (1, 1), 1)
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
 @LANES
 def test_all_that_is_multiplied_was_filled(monkeypatch, lanes):
     """What happens to lie in memory may be subnormal, which takes ten times as long to multiply."""
