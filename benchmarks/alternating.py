@@ -20,7 +20,8 @@ from typing import Any
 from minigan.errors import MiniganError
 
 # Makes the function to time: called in the new process, with the arguments given to `alternate`.
-# A function that knows its own memory, as one on a GPU does, has it as its attribute `peak_mb`.
+# A function that knows its own memory, as one on a GPU does, has it as its attribute `peak_mb`; one
+# that needs more calls than the first before it runs as it will has their number as `warm_up`.
 Maker = Callable[..., Callable[[], Any]]
 
 
@@ -193,8 +194,11 @@ def _serve(connection: Connection, maker: Maker) -> None:
                 function = None  # so that the last case's memory is free for this one
                 function = maker(*request.args)
             assert function is not None
-            seconds = request.seconds if isinstance(request, _Turn) else 0.0
-            connection.send(_run(function, seconds))
+            measured = _run(function, request.seconds if isinstance(request, _Turn) else 0.0)
+            if isinstance(request, _Case):
+                for _ in range(getattr(function, "warm_up", 0)):
+                    function()
+            connection.send(measured)
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return  # the other side is done, or was stopped
     except Exception as error:

@@ -151,12 +151,16 @@ def minigan_step(workload: str, **changes: Any) -> Any:
     model, overrides, _ = WORKLOADS[workload]
     gan = models.create(model, **(overrides | changes))
     batch = batch_for(gan)
+    gan.capture()  # as `minigan train` does
+    for pool in getattr(gan, "pools", {}).values():  # which a training fills in its first steps
+        pool.load_state_dict({"images": np.zeros((pool.size, *batch[0].shape[1:]), np.float32)})
 
     def step() -> None:
         for _ in range(updates(gan)):
             losses = gan.step(batch)
         float(next(iter(losses.values())))  # as a progress bar would
 
+    step.warm_up = 3  # type: ignore[attr-defined]  # until the step is recorded
     return step
 
 

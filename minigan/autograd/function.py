@@ -11,6 +11,7 @@ import numpy as np
 
 from minigan.autograd.modes import is_anomaly_enabled, is_grad_enabled
 from minigan.backends import kernels_for
+from minigan.backends.recorded import is_recording, recorded
 from minigan.device import gpu_index
 from minigan.errors import DeviceError, GradError
 from minigan.tensor import Tensor
@@ -69,9 +70,11 @@ class Function:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         arrays = [t._array for t in inputs]
+        if is_recording():
+            arrays = [recorded(array) for array in arrays]
         kind = type(arrays[0])
         mixed = [True for array in arrays if type(array) is not kind]
-        if mixed or (kind is not np.ndarray and _on_several_gpus(arrays)):
+        if (mixed or kind is not np.ndarray) and _on_several_gpus(arrays):
             devices = ", ".join(str(t.device) for t in inputs)
             raise DeviceError(
                 f"{self.name}: operands on different devices ({devices}); move them with .to()"

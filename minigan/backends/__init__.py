@@ -12,11 +12,11 @@ import importlib
 import importlib.util
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,6 +94,31 @@ def _on_gpu(index: int) -> Kernels:
     if cuda.runtime.getDevice() != index:
         cuda.Device(index).use()
     return kernels
+
+
+class Graphs(NamedTuple):
+    """How a device records a step, to repeat it."""
+
+    memory: Callable[[], Any]  # what the graphs of a model share
+    graph: Callable[[Any], Any]  # in that memory
+    inbox: Callable[[tuple[int, ...], Any], Any]  # (shape, dtype)
+    mode: Callable[[], Hashable]  # what a recording depends on beside its inputs
+
+
+def graphs_on(device: Device) -> Graphs | None:
+    """What records steps on a device; None for the reference, which computes each step anew."""
+    name = kernels_on(device).name
+    if name == "cuda":
+        from minigan.backends.cuda import graph as cuda
+        from minigan.backends.cuda.memory import Inbox
+        from minigan.backends.cuda.precision import get_precision
+
+        return Graphs(lambda: None, lambda _: cuda.Graph(), Inbox, get_precision)
+    if name == "cpu":
+        from minigan.backends.cpu import graph as cpu
+
+        return Graphs(cpu.Memory, cpu.Graph, cpu.Inbox, lambda: None)
+    return None
 
 
 def describe(device: Device) -> str:

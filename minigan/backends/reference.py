@@ -14,15 +14,21 @@ from typing import Any
 import numpy as np
 
 from minigan.backends.protocol import Array, Pair
+from minigan.device import gpu_index
 
 
 def _namespace(array: Array) -> Any:
-    """numpy for NumPy arrays, else cupy, which is imported only then."""
-    if isinstance(array, np.ndarray | np.generic):
+    """numpy for arrays on the host, else cupy, which is imported only then."""
+    if isinstance(array, np.ndarray | np.generic) or gpu_index(array) is None:
         return np
     from minigan.backends.cuda.launch import launcher
 
     return launcher().xp
+
+
+def _array(value: Any) -> Array:
+    """An array: NumPy's functions of a 0-d array return scalars."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 # --- convolution ---
@@ -164,7 +170,7 @@ def upsample_conv2d_weight_grad(x: Array, grad: Array) -> Array:
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """numpy.sum."""
-    return _namespace(x).asarray(x.sum(axis=axes, keepdims=keepdims))
+    return _array(x.sum(axis=axes, keepdims=keepdims))
 
 
 # --- linear algebra ---
@@ -172,7 +178,7 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 
 def matmul(a: Array, b: Array) -> Array:
     """numpy.matmul."""
-    return _namespace(a).asarray(_namespace(a).matmul(a, b))
+    return _array(_namespace(a).matmul(a, b))
 
 
 def linear_activation(x: Array, weight: Array, bias: Array | None, slope: float) -> Array:
@@ -315,7 +321,7 @@ def add_to(total: Array, values: Array) -> None:
 
 def relu(x: Array) -> Array:
     """max(x, 0); NaN stays NaN."""
-    return _namespace(x).asarray(_namespace(x).maximum(x, 0))
+    return _array(_namespace(x).maximum(x, 0))
 
 
 def relu_backward(grad: Array, y: Array) -> Array:
@@ -335,12 +341,12 @@ def leaky_relu_backward(grad: Array, x: Array, slope: float) -> Array:
 
 def tanh(x: Array) -> Array:
     """Hyperbolic tangent."""
-    return _namespace(x).asarray(_namespace(x).tanh(x))
+    return _array(_namespace(x).tanh(x))
 
 
 def tanh_backward(grad: Array, y: Array) -> Array:
     """grad * (1 - y*y)."""
-    return _namespace(grad).asarray(grad * (1 - y * y))
+    return _array(grad * (1 - y * y))
 
 
 def sigmoid(x: Array) -> Array:
@@ -352,31 +358,31 @@ def sigmoid(x: Array) -> Array:
 
 def sigmoid_backward(grad: Array, y: Array) -> Array:
     """grad * y * (1 - y)."""
-    return _namespace(grad).asarray(grad * y * (1 - y))
+    return _array(grad * y * (1 - y))
 
 
 def softplus(x: Array, beta: float) -> Array:
     """max(z, 0) + ln(1 + exp(-|z|)), z = beta x, divided by beta."""
     xp, z = _namespace(x), x * beta
-    return xp.asarray((xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta)
+    return _array((xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta)
 
 
 def softplus_backward(grad: Array, x: Array, beta: float) -> Array:
     """grad * sigmoid(beta x)."""
-    return _namespace(x).asarray(grad * sigmoid(x * beta))
+    return _array(grad * sigmoid(x * beta))
 
 
 def log_softmax(x: Array, axis: int) -> Array:
     """x - ln sum exp(x), shifted by the maximum."""
     xp = _namespace(x)
     shifted = x - x.max(axis=axis, keepdims=True)
-    return xp.asarray(shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True)))
+    return _array(shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True)))
 
 
 def log_softmax_backward(grad: Array, y: Array, axis: int) -> Array:
     """grad - exp(y) sum(grad)."""
     xp = _namespace(grad)
-    return xp.asarray(grad - xp.exp(y) * grad.sum(axis=axis, keepdims=True))
+    return _array(grad - xp.exp(y) * grad.sum(axis=axis, keepdims=True))
 
 
 def pair_loss(kind: str, x: Array, target: Array, scale: float) -> Array:
@@ -387,7 +393,7 @@ def pair_loss(kind: str, x: Array, target: Array, scale: float) -> Array:
     else:
         difference = x - target
         loss = xp.abs(difference) if kind == "l1" else difference * difference
-    return xp.asarray(loss.sum() * scale)
+    return _array(loss.sum() * scale)
 
 
 def pair_loss_backward(kind: str, grad: Array, x: Array, target: Array, scale: float) -> Array:
@@ -397,7 +403,7 @@ def pair_loss_backward(kind: str, grad: Array, x: Array, target: Array, scale: f
         slope = sigmoid(x) - target
     else:
         slope = xp.sign(x - target) if kind == "l1" else 2 * (x - target)
-    return xp.asarray(grad * scale * slope)
+    return _array(grad * scale * slope)
 
 
 def cross_entropy(x: Array, labels: Array, ignored: int) -> Array:

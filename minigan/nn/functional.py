@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minigan import ops
 from minigan.errors import DTypeError, ShapeError
 from minigan.ops import (
@@ -112,8 +114,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise DTypeError(f"one_hot: labels must be integers; got {tensor.dtype}")
     labels = tensor._array
     classes = num_classes if num_classes >= 0 else int(labels.max(initial=-1)) + 1
-    # Only labels on the host are checked: reading them back would stall a GPU.
-    if tensor.device.type == "cpu" and labels.size:
+    # Only labels on the host are checked: reading them back would stall a GPU, or a recording.
+    if isinstance(labels, np.ndarray) and labels.size:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:
             wrong = low if low < 0 else high

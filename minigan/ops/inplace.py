@@ -12,6 +12,7 @@ import numpy as np
 
 from minigan.autograd import is_grad_enabled
 from minigan.backends import kernels_for
+from minigan.backends.recorded import recorded
 from minigan.errors import GradError, ShapeError
 from minigan.ops.elementwise import add, div, mul, sub
 from minigan.ops.shape import _plain_key
@@ -29,7 +30,7 @@ def _writable(x: Tensor, op: str) -> Any:
             f"{op}: this tensor is {kind} that requires a gradient: change it inside no_grad(), "
             "or use the operation that returns a new tensor"
         )
-    return x._array
+    return recorded(x._array)
 
 
 def _changed(x: Tensor) -> Tensor:

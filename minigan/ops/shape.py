@@ -131,7 +131,7 @@ class PlaceItem(Function):
 
     def forward(self, x: Any) -> Any:
         xp = kernels_for(x).xp
-        out = xp.zeros(self.shape, x.dtype)
+        out = xp.zeros_like(x, order="C", shape=self.shape)
         if GetItem(self.key).is_view:
             out[self.key] = x
         else:
@@ -185,7 +185,7 @@ class PadConstant(Function):
 
     def forward(self, x: Any) -> Any:
         shape = tuple(n + a + b for n, (a, b) in zip(x.shape, self.widths, strict=True))
-        out = kernels_for(x).xp.full(shape, self.value, x.dtype)
+        out = kernels_for(x).xp.full_like(x, self.value, order="C", shape=shape)
         out[self._inside(x.shape)] = x
         self.source = x.shape
         return out
@@ -211,6 +211,10 @@ class Take(Function):
         return PutAdd(self.index, self.axis, self.length)(grad)
 
 
+def _contiguous(array: Any) -> Any:
+    return array if array.flags.c_contiguous else array.copy()
+
+
 class PutAdd(Function):
     """Row i of x is added to row index[i] of a result with `length` rows; adjoint of Take."""
 
@@ -221,7 +225,7 @@ class PutAdd(Function):
         k = kernels_for(x)
         rows = k.xp.moveaxis(x, self.axis, 0)
         width = math.prod(rows.shape[1:])  # -1 would be ambiguous where there are no rows
-        flat = k.xp.ascontiguousarray(rows.reshape(rows.shape[0], width))
+        flat = _contiguous(rows.reshape(rows.shape[0], width))
         out = k.scatter_add_rows(flat, self.index, self.length)
         return k.xp.moveaxis(out.reshape(self.length, *rows.shape[1:]), 0, self.axis)
 
@@ -239,8 +243,8 @@ class GatherLast(Function):
         self.length = x.shape[-1]
         k, (*lead, taken) = kernels_for(x), self.index.shape
         rows = math.prod(lead)
-        flat = k.xp.ascontiguousarray(x).reshape(rows, self.length)
-        index = k.xp.ascontiguousarray(self.index).reshape(rows, taken)
+        flat = _contiguous(x).reshape(rows, self.length)
+        index = _contiguous(self.index).reshape(rows, taken)
         return k.gather_last(flat, index).reshape(self.index.shape)
 
     def backward(self, grad: Tensor) -> Tensor:
@@ -257,8 +261,8 @@ class ScatterLast(Function):
         lead = x.shape[:-1]
         rows = math.prod(lead)
         k = kernels_for(x)
-        flat = k.xp.ascontiguousarray(x).reshape(rows, x.shape[-1])
-        index = k.xp.ascontiguousarray(self.index).reshape(rows, x.shape[-1])
+        flat = _contiguous(x).reshape(rows, x.shape[-1])
+        index = _contiguous(self.index).reshape(rows, x.shape[-1])
         return k.scatter_add_last(flat, index, self.length).reshape(*lead, self.length)
 
     def backward(self, grad: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends.protocol import Array
+from minigan.backends.recorded import recorded
 
 
 class Clock:
@@ -17,14 +18,19 @@ class Clock:
 
     def __init__(self, xp: Any) -> None:
         self._xp = xp
-        self.array: Array = None
+        self._array: Array = None
         self.held: list[float] = []
+
+    @property
+    def array(self) -> Array:
+        """For kernels."""
+        return recorded(self._array)
 
     def set(self, values: list[float]) -> None:
         """Write the values, unless they are there already: then nothing goes to the device."""
         if values == self.held:
             return
         if len(values) != len(self.held):
-            self.array = self._xp.empty(len(values), dtype="float64")
-        self.array[...] = self._xp.asarray(np.array(values))
+            self._array = self._xp.empty(len(values), dtype="float64")
+        self._array[...] = self._xp.asarray(np.array(values))
         self.held = values

@@ -11,6 +11,7 @@ import numpy as np
 from minigan.autograd import enable_grad
 from minigan.backends import kernels_for
 from minigan.backends.protocol import Array, Kernels
+from minigan.backends.recorded import recorded
 from minigan.errors import CheckpointError, ConfigError, DTypeError
 from minigan.nn.state import check_shape, host_array, overwrite
 from minigan.optim.clock import Clock
@@ -252,7 +253,7 @@ def _by_backend(params: list[Tensor], rows: list[int]) -> list[tuple[Kernels, li
 
 def arrays_of(tensors: Iterable[Tensor | None]) -> list[Array | None]:
     """The arrays of tensors, some of which may not be there."""
-    return [None if tensor is None else tensor._array for tensor in tensors]
+    return [None if tensor is None else recorded(tensor._array) for tensor in tensors]
 
 
 def _loaded(values: dict[str, Any], param: Tensor, where: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class TrainOptions:
     threads: Annotated[int | None, optional_flag("INT", "all cores")] = None
     """CPU threads to use."""
     capture: bool = True
-    """On a GPU, launch each step as one CUDA graph: the same numbers, sooner."""
+    """Record a step and launch it as one (on a GPU a CUDA graph): the same numbers, sooner."""
     precision: Annotated[
         Literal["fp32", "tf32", "3xtf32"] | None,
         optional_flag("{fp32,tf32,3xtf32}", "$MINIGAN_PRECISION, or tf32"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigan import models
-from minigan.backends import describe, require_cuda
+from minigan.backends import describe, graphs_on, require_cuda
 from minigan.backends.cuda.precision import set_precision
 from minigan.data import DataLoader, Dataset, kind, names
 from minigan.device import device
@@ -70,7 +70,7 @@ def run_training(model: str, options: TrainOptions, config: Any) -> Result:
     if options.threads is not None:
         os.environ["MINIGAN_NUM_THREADS"] = str(options.threads)  # read when the kernels load
     gan = models.create(model, device=options.device, seed=options.seed, **fields(config))
-    if options.capture and target.type == "cuda":
+    if options.capture and graphs_on(target) is not None:
         gan.capture()
     dataset = open_data(options, gan, train=True)
     loader = make_loader(gan, dataset, options.seed)

@@ -554,11 +554,17 @@ def _filled(value: Any) -> Callable[..., ndarray]:
 
 
 def _like(make: Callable[..., ndarray]) -> Callable[..., ndarray]:
-    return lambda a, dtype=None: make(a.shape, a.dtype if dtype is None else dtype)
+    return lambda a, dtype=None, order="K", shape=None: make(
+        a.shape if shape is None else shape, a.dtype if dtype is None else dtype
+    )
 
 
 def _full(shape: Any, value: Any, dtype: Any = None) -> ndarray:
     return _filled(value)(shape, np.asarray(value).dtype if dtype is None else dtype)
+
+
+def _full_like(a: ndarray, value: Any, order: str = "K", shape: Any = None) -> ndarray:
+    return _full(a.shape if shape is None else shape, value, a.dtype)
 
 
 def _as_strided(array: ndarray, shape: Any, strides: Any) -> ndarray:
@@ -619,6 +625,7 @@ def _module() -> Any:
     module.zeros, module.ones = _filled(0), _filled(1)
     module.full = _full
     module.empty_like = _like(module.empty)
+    module.full_like = _full_like
     module.zeros_like, module.ones_like = _like(module.zeros), _like(module.ones)
     module.arange = lambda *args, dtype=None: _computed(lambda: np.arange(*args, dtype=dtype))
     module.eye = lambda n, m=None, dtype=np.float64: _computed(lambda: np.eye(n, m, dtype=dtype))

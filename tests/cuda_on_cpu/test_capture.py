@@ -5,7 +5,6 @@ import pytest
 
 import minigan as mg
 from minigan.backends.cuda import graph, precision
-from minigan.errors import CaptureError
 from minigan.models import captured
 from tests.cuda_on_cpu import fake_cupy
 from tests.cuda_on_cpu.small_models import NAMES, batch, differences, numbers, small
@@ -237,11 +236,6 @@ def test_replays_spoil_memory_that_they_share(fast_gpu, monkeypatch):
     shared = fake_cupy.MemoryPool()
     monkeypatch.setattr(fake_cupy.cupy.cuda, "MemoryPool", lambda: shared)
     assert spoilt_by_replays(shared.malloc) > 0
-
-
-def test_a_model_on_the_cpu_is_not_captured():
-    with pytest.raises(CaptureError, match="needs a model on a GPU; this one is on cpu"):
-        small("gan").capture()
 
 
 def test_an_error_of_the_step_is_raised_as_it_is(fast_gpu):

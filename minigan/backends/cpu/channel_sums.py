@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -43,7 +44,7 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if axes != (0, 2, 3) or x.ndim != 4 or not all_float32(x):
         return reference.sum(x, axes, keepdims)
     n, channels, height, width = x.shape
-    out = np.empty((1, channels, 1, 1) if keepdims else channels, np.float32)
-    flat, chunks = np.ascontiguousarray(x).reshape(-1), chunks_for(x.size, _SMALLEST)
+    out = empty((1, channels, 1, 1) if keepdims else channels, np.float32)
+    flat, chunks = contiguous(x).reshape(-1), chunks_for(x.size, _SMALLEST)
     run(_channel_sums, chunks, flat, n, channels, height * width, out.reshape(-1))
     return out

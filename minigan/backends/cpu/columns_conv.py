@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.linalg import matmul
 from minigan.backends.cpu.threads import chunks_for, kernel, run
 from minigan.backends.protocol import Array, Pair
@@ -70,25 +71,25 @@ def _scatter(chunk, chunks, columns, taps, step_h, step_w, bias, out):
 def _columns(x: Array, taps: Array, stride: Pair, size: Pair) -> Array:
     """[C*T, N*OH*OW]"""
     n, c = x.shape[:2]
-    columns = np.empty((c, len(taps), n, *size), x.dtype)
+    columns = empty((c, len(taps), n, *size), x.dtype)
     chunks = min(c, chunks_for(columns.size, _SMALLEST))
-    run(_gather, chunks, np.ascontiguousarray(x), taps, *stride, *size, columns)
+    run(_gather, chunks, contiguous(x), taps, *stride, *size, columns)
     return columns.reshape(c * len(taps), -1)
 
 
 def _pixels_last(grad: Array) -> Array:
     """[N,K,OH,OW] -> [K, N*OH*OW]"""
-    return np.ascontiguousarray(grad.transpose(1, 0, 2, 3)).reshape(grad.shape[1], -1)
+    return contiguous(grad.transpose(1, 0, 2, 3)).reshape(grad.shape[1], -1)
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, taps: Array, stride: Pair, size: Pair
            ) -> Array:  # fmt: skip
     """x [N,C,H,W], weight [K,C,KH,KW], taps [T,2] as in `conv_maps.py` -> [N,K,*size]."""
     (n, k), columns = (x.shape[0], weight.shape[0]), _columns(x, taps, stride, size)
-    out = matmul(np.ascontiguousarray(weight).reshape(k, -1), columns).reshape(k, n, *size)
+    out = matmul(contiguous(weight).reshape(k, -1), columns).reshape(k, n, *size)
     if bias is not None:
         out += bias[:, None, None, None]
-    return np.ascontiguousarray(out.transpose(1, 0, 2, 3))
+    return contiguous(out.transpose(1, 0, 2, 3))
 
 
 def conv2d_input_grad(
@@ -96,9 +97,9 @@ def conv2d_input_grad(
 ) -> Array:
     """grad [N,K,OH,OW], weight [K,C,KH,KW], bias [C] -> [N,C,*input_hw]."""
     (n, k, *size), c = grad.shape, weight.shape[1]
-    columns = matmul(np.ascontiguousarray(weight).reshape(k, -1).T, _pixels_last(grad))
-    out = np.empty((n, c, *input_hw), grad.dtype)
-    start = np.zeros(c, grad.dtype) if bias is None else np.ascontiguousarray(bias)
+    columns = matmul(contiguous(weight).reshape(k, -1).T, _pixels_last(grad))
+    out = empty((n, c, *input_hw), grad.dtype)
+    start = np.zeros(c, grad.dtype) if bias is None else contiguous(bias)
     chunks = min(c, chunks_for(columns.size, _SMALLEST))
     columns = columns.reshape(c, len(taps), n, *size)
     run(_scatter, chunks, columns, taps, *stride, start, out)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_empty, aligned_floats, aligned_zeros
+from minigan.backends.cpu.arrays import cleared, contiguous, empty
 from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
 from minigan.backends.cpu.conv_tiles import copy_tile, list_pixels, tiling
 from minigan.backends.cpu.lanes import (
@@ -322,13 +323,13 @@ def _run_maps(
     groups, taps = -(-k // LANES), len(maps.taps)
     distances = weight[0].size, weight[0, 0].size
     matrix = aligned_empty(groups * LANES * c * taps)
-    start = np.zeros(groups * LANES, np.float32)
+    start = cleared(groups * LANES, np.float32)
     if bias is not None:
         start[:k] = bias
     run(
         _pack,
         min(groups * c, chunks_for(matrix.size, 1 << 15)),
-        np.ascontiguousarray(weight).reshape(-1),
+        contiguous(weight).reshape(-1),
         distances[outputs],
         distances[1 - outputs],
         maps.picks,
@@ -345,7 +346,7 @@ def _run_maps(
     run(
         _map,
         min(tiles * parts, chunks),
-        np.ascontiguousarray(x),
+        contiguous(x),
         matrix,
         maps.taps,
         maps.table,
@@ -372,7 +373,7 @@ def conv2d(
 ) -> Array:
     """x [N,C,H,W], weight [K,C,KH,KW], bias [K] -> [N,K,OH,OW]."""
     maps = forward_maps(weight.shape[2:], padding, dilation, out_hw)
-    out = np.empty((x.shape[0], weight.shape[0], *out_hw), x.dtype)
+    out = empty((x.shape[0], weight.shape[0], *out_hw), x.dtype)
     return _run_maps(x, weight, 0, maps, bias, out, stride)
 
 
@@ -387,7 +388,7 @@ def conv2d_input_grad(
 ) -> Array:
     """grad [N,K,OH,OW], weight [K,C,KH,KW], bias [C] -> [N,C,H,W]."""
     maps = input_grad_maps(weight.shape[2:], stride, padding, dilation, input_hw)
-    out = np.empty((grad.shape[0], weight.shape[1], *input_hw), grad.dtype)
+    out = empty((grad.shape[0], weight.shape[1], *input_hw), grad.dtype)
     return _run_maps(grad, weight, 1, maps, bias, out, (1, 1))
 
 
@@ -403,7 +404,7 @@ def conv2d_weight_grad(
         # The sum over p of grad[k, p] x[c, p + tap] is one of x[c, q] grad[k, q - tap] too: the
         # same with exchanged roles, and fewer spare lanes.
         turned = _weight_products(grad, x, -maps.taps, stride)
-        return np.ascontiguousarray(turned.reshape(c, k, *kernel_hw).swapaxes(0, 1))
+        return contiguous(turned.reshape(c, k, *kernel_hw).swapaxes(0, 1))
     return _weight_products(x, grad, maps.taps, stride).reshape(k, c, *kernel_hw)
 
 
@@ -426,12 +427,12 @@ def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
     bounds, channels = ((top, left), (bottom, right)), -(-c // parts_c)
     hw = height, width
     images, rows, window = tiling(n, channels, hw, bounds, stride, _GRAD_TILE_PIXELS)
-    sums = np.empty((parts, groups, depth, LANES), np.float32)
+    sums = empty((parts, groups, depth, LANES), np.float32)
     run(
         _weight_grad,
         parts * parts_c * parts_q,
-        np.ascontiguousarray(x),
-        np.ascontiguousarray(grad),
+        contiguous(x),
+        contiguous(grad),
         taps,
         np.array([(0, len(taps), 0, 0, height, width)]),
         (1, 1),
@@ -442,6 +443,6 @@ def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
         (parts, parts_c, parts_q),
         window,
     )
-    out = np.empty((k, depth), np.float32)
+    out = empty((k, depth), np.float32)
     run(_add_parts, min(k, chunks_for(sums.size, 1 << 16)), sums, out)
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.cpu.arrays import contiguous
 from minigan.backends.cpu.threads import helper, inlined
 from minigan.backends.protocol import Array
 
@@ -13,7 +14,7 @@ NOTHING = np.empty(0, np.float32)  # in the place of a bias: neither bias nor ac
 def bias_for(bias: Array | None, n: int, slope: float) -> Array:
     """What `finish` takes for n columns and an activation of this slope."""
     if bias is not None:
-        return np.ascontiguousarray(bias)
+        return contiguous(bias)
     return NOTHING if slope == 1 else np.zeros(n, np.float32)
 
 

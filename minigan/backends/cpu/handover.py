@@ -32,9 +32,13 @@ _FREE, _POSTED, _WORKING, _ASLEEP = range(4)
 _WORD, _LINE = 8, 128  # bytes; two cache lines, as processors fetch them in pairs
 _FUNCTION, _ARGUMENTS, _CHUNKS, _FAILED, _OWNED = range(0, 5 * _WORD, _WORD)
 _ACQUIRE, _RELEASE, _YIELD = range(5 * _WORD, 8 * _WORD, _WORD)  # functions of the system
+_JOURNAL = 8 * _WORD  # 0, or where to note what is called: see `new_journal`
 _NEXT = _LINE
 _HELPERS = 2 * _LINE  # of each helper, a line: what it does, and the lock that it sleeps at
 _LOCK = _WORD
+
+_JOURNAL_BYTES = 1 << 14
+_RECORD = 3 * _WORD  # of a recorded call: the function, its arguments, the number of chunks
 
 _PATIENCE = 4096  # looks at a helper that is still working before the core is offered to others
 
@@ -60,6 +64,21 @@ def new_desk(helpers: int) -> np.ndarray:
         desk[line + _LOCK // _WORD] = lock = python.PyThread_allocate_lock()
         python.PyThread_acquire_lock(ctypes.c_void_p(lock), 1)
     return desk
+
+
+class Journal:
+    """A desk without helpers, which notes each call so that `repeat_calls` can make it again."""
+
+    def __init__(self) -> None:
+        self._desk, self._note = new_desk(0), np.zeros(_JOURNAL_BYTES // _WORD, np.int64)
+        self._desk[_JOURNAL // _WORD] = self._note.ctypes.data
+        self.address = self._desk.ctypes.data
+
+    def last(self) -> tuple[int, np.ndarray] | None:
+        """The address of the function called last and a copy of its arguments; None where they
+        were too many."""
+        function, size = (int(word) for word in self._note[:2])
+        return (function, self._note[2 : 2 + -(-size // _WORD)].copy()) if function else None
 
 
 def all_asleep(desk: np.ndarray) -> bool:
@@ -191,10 +210,27 @@ def _copied_in(library: Any, compiled: Any) -> str:
     return name
 
 
+def _unowned(builder: Any, value: Any, kind: Any, at: tuple[int, ...] = ()) -> Any:
+    """Arguments whose arrays say nothing of who owns their memory.
+
+    The caller does, for as long as the kernel runs. What a journal notes is used when the objects
+    that owned an array are gone, though the memory is not: to count references would be an error.
+    """
+    if isinstance(kind, types.Array):
+        for field in (0, 1):  # meminfo, parent
+            none = ir.Constant(_BYTES, None)
+            value = builder.insert_value(value, none, [*at, field])
+    elif isinstance(kind, types.BaseTuple):
+        items: Any = kind
+        for i, item in enumerate(items):
+            value = _unowned(builder, value, item, (*at, i))
+    return value
+
+
 @_primitive
 def packed(typingctx, kernel, args):
-    """(function, arguments), two addresses: the kernel behind one signature that any thread can
-    call, and its arguments on the caller's stack."""
+    """(function, arguments, size): the addresses of the kernel behind one signature that any thread
+    can call, and of its arguments on the caller's stack, which are so many bytes."""
     call = kernel.get_call_type(typingctx, (types.int64, types.int64, *args.types), {})
 
     def code(context, builder, signature, values):
@@ -213,11 +249,12 @@ def packed(typingctx, kernel, args):
             inside, own, call.return_type, call.args, [chunk, chunks, *items]
         )
         inside.ret(status.code)
-        memory = cgutils.alloca_once_value(builder, values[1])
-        addresses = [builder.ptrtoint(function, _INT), builder.ptrtoint(memory, _INT)]
-        return context.make_tuple(builder, signature.return_type, addresses)
+        memory = cgutils.alloca_once_value(builder, _unowned(builder, values[1], args))
+        size = context.get_abi_sizeof(context.get_value_type(args))
+        found = [builder.ptrtoint(function, _INT), builder.ptrtoint(memory, _INT), _INT(size)]
+        return context.make_tuple(builder, signature.return_type, found)
 
-    return types.UniTuple(types.int64, 2)(kernel, args), code
+    return types.UniTuple(types.int64, 3)(kernel, args), code
 
 
 # --- the two sides of the desk --------------------------------------------------------------------
@@ -250,8 +287,21 @@ def serve(desk, helper, looks):
 
 
 @_compiled
-def lead(desk, helpers, chunks, function, arguments):
+def _write_down(journal, function, arguments, size):
+    """Note a call: its function, how many bytes its arguments are, and they; no function if there
+    is no room."""
+    fits = 2 * _WORD + size <= _JOURNAL_BYTES
+    _store(journal, function if fits else 0)
+    _store(journal + _WORD, size)
+    for byte in range(0, size if fits else 0, _WORD):
+        _store(journal + 2 * _WORD + byte, _load(arguments + byte))
+
+
+@_compiled
+def lead(desk, helpers, chunks, function, arguments, size):
     """The caller's side: run all chunks, with `helpers` helpers; whether none of them raised."""
+    if _load(desk + _JOURNAL) != 0:
+        _write_down(_load(desk + _JOURNAL), function, arguments, size)
     if helpers == 0 or not _change(desk + _OWNED, 0, 1):
         failed = 0
         for chunk in range(chunks):
@@ -279,3 +329,14 @@ def lead(desk, helpers, chunks, function, arguments):
     done = _load(desk + _FAILED) == 0
     _store(desk + _OWNED, 0)
     return done
+
+
+@_compiled
+def repeat_calls(desk, helpers, records, count):
+    """Make recorded calls again, with up to `helpers` helpers; whether no kernel raised."""
+    for record in range(records, records + count * _RECORD, _RECORD):
+        chunks = _load(record + 2 * _WORD)
+        most = min(helpers, chunks - 1)
+        if not lead(desk, most, chunks, _load(record), _load(record + _WORD), 0):
+            return False
+    return True

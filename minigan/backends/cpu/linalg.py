@@ -17,6 +17,7 @@ from numba.np.linalg import _BLAS
 
 from minigan.backends import reference
 from minigan.backends.cpu import matrix_product, turned_product
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.finish import bias_for, finish
 from minigan.backends.cpu.threads import MAX_CHUNKS, all_float32, kernel, run
 from minigan.backends.protocol import Array
@@ -79,13 +80,13 @@ def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -
     if a_transposed and bias is None and slope == 1 and _is_tall(m, k, n):
         # The transpose, in which the numbers of `a` lie in the order that they are needed in.
         turned = matrix_product.multiply(b, not b_transposed, a, False)
-        return np.ascontiguousarray(turned.T)
+        return contiguous(turned.T)
     end = bias_for(bias, n, slope), slope
     if b_transposed and not a_transposed and turned_product.suits(m, k, n):
         return turned_product.multiply(a, b, *end)
     if matrix_product.suits(m, n):
         return matrix_product.multiply(a, a_transposed, b, b_transposed, *end)
-    out = np.empty((m, n), np.float32)
+    out = empty((m, n), np.float32)
     chunks = _chunks(m * n * k)
     # Blocks of rows lie apart in memory; threads that write columns wait for each other's lines.
     by_columns = m < _FEW_ROWS and m < 4 * n
@@ -115,7 +116,7 @@ def _stored(matrix: Array) -> tuple[Array, bool]:
         return matrix, False
     if matrix.flags.f_contiguous:
         return matrix.T, True
-    return np.ascontiguousarray(matrix), False
+    return contiguous(matrix), False
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.linalg import product
 from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
 from minigan.backends.protocol import Array
@@ -39,7 +40,7 @@ def linear_activation_backward(grad: Array, y: Array, slope: float) -> tuple[Arr
     """-> (the gradient of x weight^T + bias, that of bias)."""
     if not all_float32(grad, y) or slope == 1:
         return reference.linear_activation_backward(grad, y, slope)
-    through, grad_bias = np.empty(grad.shape, np.float32), np.empty(grad.shape[1], np.float32)
-    run(_backward, chunks_for(grad.size, _SMALLEST), np.ascontiguousarray(grad),
-        np.ascontiguousarray(y), np.float32(slope), through, grad_bias)  # fmt: skip
+    through, grad_bias = empty(grad.shape, np.float32), empty(grad.shape[1], np.float32)
+    run(_backward, chunks_for(grad.size, _SMALLEST), contiguous(grad),
+        contiguous(y), np.float32(slope), through, grad_bias)  # fmt: skip
     return through, grad_bias

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats
+from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.fetching import fetch_run
 from minigan.backends.cpu.finish import NOTHING, finish
 from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store
@@ -53,7 +54,7 @@ def multiply(
     With a bias [N] leaky_relu(a @ b + bias, slope).
     """
     (m, k), n = a.shape[::-1] if a_transposed else a.shape, b.shape[0 if b_transposed else 1]
-    out = np.empty((m, n), np.float32)
+    out = empty((m, n), np.float32)
     rows, panels = _tile(m, n)
     chunks = max(1, min(MAX_CHUNKS, _tiles(m, n, rows, panels), m * n * k // _SMALLEST))
     steps = (1, m) if a_transposed else (k, 1)

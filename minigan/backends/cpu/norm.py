@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.channel_sums import RUN, sum_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
@@ -186,7 +187,7 @@ def _row_norm_backward(chunk, chunks, grad, xhat, var, eps, length, out):
 
 
 def _flat(array: Array) -> Array:
-    return np.ascontiguousarray(array).reshape(-1)
+    return contiguous(array).reshape(-1)
 
 
 def _shape(x: Array) -> tuple[int, int, int]:
@@ -202,13 +203,13 @@ def batch_norm(
     n, channels, pixels = _shape(x)
     if not all_float32(x, weight, bias):
         return reference.batch_norm(x, weight, bias, eps)
-    y = np.empty(x.shape, x.dtype)
-    mean, var = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    y = empty(x.shape, x.dtype)
+    mean, var = empty(channels, x.dtype), empty(channels, x.dtype)
     weight = np.ones(channels, x.dtype) if weight is None else _flat(weight)
     bias = np.zeros(channels, x.dtype) if bias is None else _flat(bias)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
     if pixels == 1:
-        rows = (np.ascontiguousarray(x).reshape(n, channels), y.reshape(n, channels))
+        rows = (contiguous(x).reshape(n, channels), y.reshape(n, channels))
         run(_vectors_norm, chunks, rows[0], weight, bias, float(eps), rows[1], mean, var)
         return y, mean, var
     args = (_flat(x), weight, bias, float(eps), n, channels, pixels, y.reshape(-1), mean, var)
@@ -223,13 +224,13 @@ def batch_norm_backward(
     n, channels, pixels = _shape(x)
     if not all_float32(grad, x, weight, mean, var):
         return reference.batch_norm_backward(grad, x, weight, mean, var, eps)
-    grad_x = np.empty(x.shape, x.dtype)
-    grad_weight, grad_bias = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    grad_x = empty(x.shape, x.dtype)
+    grad_weight, grad_bias = empty(channels, x.dtype), empty(channels, x.dtype)
     weight = np.ones(channels, x.dtype) if weight is None else _flat(weight)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
     statistics = (weight, _flat(mean), _flat(var), float(eps))
     if pixels == 1:
-        rows = [np.ascontiguousarray(v).reshape(n, channels) for v in (grad, x)]
+        rows = [contiguous(v).reshape(n, channels) for v in (grad, x)]
         found = (grad_x.reshape(n, channels), grad_weight, grad_bias)
         run(_vectors_norm_backward, chunks, *rows, *statistics, *found)
         return grad_x, grad_weight, grad_bias
@@ -243,8 +244,8 @@ def row_norm(x: Array, eps: float) -> tuple[Array, Array, Array]:
     if not all_float32(x):
         return reference.row_norm(x, eps)
     rows, length = x.shape
-    xhat = np.empty(x.shape, x.dtype)
-    mean, var = np.empty(rows, x.dtype), np.empty(rows, x.dtype)
+    xhat = empty(x.shape, x.dtype)
+    mean, var = empty(rows, x.dtype), empty(rows, x.dtype)
     chunks = min(chunks_for(x.size, _SMALLEST), max(rows, 1))
     run(_row_norm, chunks, _flat(x), float(eps), length, xhat.reshape(-1), mean, var)
     return xhat, mean, var
@@ -255,7 +256,7 @@ def row_norm_backward(grad: Array, xhat: Array, var: Array, eps: float) -> Array
     if not all_float32(grad, xhat, var):
         return reference.row_norm_backward(grad, xhat, var, eps)
     rows, length = grad.shape
-    out = np.empty(grad.shape, grad.dtype)
+    out = empty(grad.shape, grad.dtype)
     chunks = min(chunks_for(grad.size, _SMALLEST), max(rows, 1))
     args = (_flat(grad), _flat(xhat), _flat(var), float(eps), length, out.reshape(-1))
     run(_row_norm_backward, chunks, *args)

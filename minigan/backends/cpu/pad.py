@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array, Pair
 
@@ -65,8 +66,8 @@ def pad2d(x: Array, widths: tuple[int, int, int, int], mode: str) -> Array:
     (n, c, h, w), (left, right, top, bottom) = x.shape, widths
     rows = reference.padded_from(h, top, bottom, mode)
     columns = reference.padded_from(w, left, right, mode)
-    out = np.empty((n * c, rows.size, columns.size), np.float32)
-    planes = np.ascontiguousarray(x).reshape(n * c, h, w)
+    out = empty((n * c, rows.size, columns.size), np.float32)
+    planes = contiguous(x).reshape(n * c, h, w)
     run(_pad, chunks_for(out.size, _SMALLEST), planes, rows, columns, left, out)
     return out.reshape(n, c, rows.size, columns.size)
 
@@ -80,8 +81,8 @@ def pad2d_adjoint(
     (n, c, height, width), (left, right, top, bottom) = grad.shape, widths
     rows = reference.padded_from(input_hw[0], top, bottom, mode)
     columns = reference.padded_from(input_hw[1], left, right, mode)
-    out = np.empty((n * c, *input_hw), np.float32)
-    planes = np.ascontiguousarray(grad).reshape(n * c, height, width)
+    out = empty((n * c, *input_hw), np.float32)
+    planes = contiguous(grad).reshape(n * c, height, width)
     args = (planes, rows, columns, left, top, out)
     run(_pad_adjoint, chunks_for(grad.size, _SMALLEST), *args)
     return out.reshape(n, c, *input_hw)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -167,15 +168,15 @@ def add_to(total: Array, values: Array) -> None:
     if not (all_float32(total, values) and total.flags.c_contiguous):
         reference.add_to(total, values)
         return
-    flat = total.reshape(-1), np.ascontiguousarray(values).reshape(-1)
+    flat = total.reshape(-1), contiguous(values).reshape(-1)
     run(_add_to, chunks_for(total.size, _CHEAP), *flat)
 
 
 def _apply(
     function: Callable[..., None], smallest: int, arrays: tuple[Array, ...], *rest: Any
 ) -> Array:
-    out = np.empty(arrays[0].shape, np.float32)
-    flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
+    out = empty(arrays[0].shape, np.float32)
+    flat = [contiguous(array).reshape(-1) for array in arrays]
     run(function, chunks_for(out.size, smallest), *flat, *rest, out.reshape(-1))
     return out
 

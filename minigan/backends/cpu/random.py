@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.threads import chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
+from minigan.backends.recorded import tape
 
 _SMALLEST, _SMALLEST_NORMAL = 1 << 12, 1 << 10  # numbers that are worth a thread
 _MASK64 = (1 << 64) - 1
@@ -43,42 +45,43 @@ def _normal_pair(a, b):
     return np.float32(radius * math.cos(angle)), np.float32(radius * math.sin(angle))
 
 
-# The outputs have room for whole blocks: [4 * blocks].
+# `state` is [seed, offset], and a draw begins `ahead` of it: a recorded step begins each time at
+# another offset. The outputs have room for whole blocks: [4 * blocks].
 
 
 @kernel
-def _philox(chunk, chunks, seed, offset, out):
+def _philox(chunk, chunks, state, ahead, out):
     blocks = out.size // 4
     for i in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-        words = _block(seed, offset + np.uint64(i))
+        words = _block(state[0], state[1] + ahead + np.uint64(i))
         for lane in range(4):
             out[4 * i + lane] = words[lane]
 
 
 @kernel
-def _philox_uniform(chunk, chunks, seed, offset, out):
+def _philox_uniform(chunk, chunks, state, ahead, out):
     blocks = out.size // 4
     for i in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-        words = _block(seed, offset + np.uint64(i))
+        words = _block(state[0], state[1] + ahead + np.uint64(i))
         for lane in range(4):
             out[4 * i + lane] = np.float32(words[lane] >> _BYTE) * np.float32(_TO_UNIT)
 
 
 @kernel
-def _philox_mask(chunk, chunks, seed, offset, p, scale, out):
+def _philox_mask(chunk, chunks, state, ahead, p, scale, out):
     blocks = out.size // 4
     for i in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-        words = _block(seed, offset + np.uint64(i))
+        words = _block(state[0], state[1] + ahead + np.uint64(i))
         for lane in range(4):
             draw = np.float32(words[lane] >> _BYTE) * np.float32(_TO_UNIT)
             out[4 * i + lane] = np.float32(0) if draw < p else scale
 
 
 @kernel
-def _philox_normal(chunk, chunks, seed, offset, out):
+def _philox_normal(chunk, chunks, state, ahead, out):
     blocks = out.size // 4
     for i in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-        w0, w1, w2, w3 = _block(seed, offset + np.uint64(i))
+        w0, w1, w2, w3 = _block(state[0], state[1] + ahead + np.uint64(i))
         out[4 * i], out[4 * i + 1] = _normal_pair(w0, w1)
         out[4 * i + 2], out[4 * i + 3] = _normal_pair(w2, w3)
 
@@ -92,9 +95,12 @@ def _draw(
     *scalars: Any,
     smallest: int = _SMALLEST,
 ) -> Array:
-    out: Array = np.empty(-(-n // 4) * 4, dtype)
-    start = np.uint64(seed & _MASK64), np.uint64(offset & _MASK64)
-    run(function, chunks_for(n, smallest), *start, *scalars, out)
+    out: Array = empty(-(-n // 4) * 4, dtype)
+    state: Array = np.array([seed & _MASK64, offset & _MASK64], np.uint64)
+    ahead = 0
+    if (now := tape()) is not None:
+        state, ahead = now.counter(seed & _MASK64, offset & _MASK64, n)
+    run(function, chunks_for(n, smallest), state, np.uint64(ahead), *scalars, out)
     return out[:n]
 
 

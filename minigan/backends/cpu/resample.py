@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array, Pair
 
@@ -108,7 +109,7 @@ def _scatter_add_rows(chunk, chunks, values, index, out):
 
 
 def _as_images(x: Array) -> Array:
-    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+    return contiguous(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 def _chunks(work: int, pieces: int) -> int:
@@ -120,7 +121,7 @@ def upsample_nearest(x: Array, scale: Pair) -> Array:
     if not all_float32(x):
         return reference.upsample_nearest(x, scale)
     (n, c, h, w), (sh, sw) = x.shape, scale
-    out = np.empty((n * c, h * sh, w * sw), x.dtype)
+    out = empty((n * c, h * sh, w * sw), x.dtype)
     run(_upsample_nearest, _chunks(out.size, n * c), _as_images(x), sh, sw, out)
     return out.reshape(n, c, h * sh, w * sw)
 
@@ -130,7 +131,7 @@ def block_sum(x: Array, scale: Pair) -> Array:
     if not all_float32(x):
         return reference.block_sum(x, scale)
     (n, c, h, w), (sh, sw) = x.shape, scale
-    out = np.empty((n * c, h // sh, w // sw), x.dtype)
+    out = empty((n * c, h // sh, w // sw), x.dtype)
     run(_block_sum, _chunks(x.size, n * c), _as_images(x), sh, sw, out)
     return out.reshape(n, c, h // sh, w // sw)
 
@@ -142,7 +143,7 @@ def max_pool2d_indices(
     if not all_float32(x):
         return reference.max_pool2d_indices(x, kernel, stride, padding, dilation, output_hw)
     n, c = x.shape[:2]
-    out = np.empty((n * c, *output_hw), np.int64)
+    out = empty((n * c, *output_hw), np.int64)
     pairs = ((int(a), int(b)) for a, b in (kernel, stride, padding, dilation))
     run(_max_pool2d_indices, _chunks(x.size, n * c), _as_images(x), *pairs, out)
     return out.reshape(n, c, *output_hw)
@@ -152,8 +153,8 @@ def gather_last(values: Array, index: Array) -> Array:
     """values [M,S], index [M,L] -> [M,L]."""
     if not all_float32(values):
         return reference.gather_last(values, index)
-    values, index = np.ascontiguousarray(values), np.ascontiguousarray(index, np.int64)
-    out = np.empty(index.shape, values.dtype)
+    values, index = contiguous(values), contiguous(index, np.int64)
+    out = empty(index.shape, values.dtype)
     run(_gather_last, _chunks(out.size, len(out)), values, index, out)
     return out
 
@@ -162,8 +163,8 @@ def scatter_add_last(values: Array, index: Array, size: int) -> Array:
     """values, index [M,L] -> [M,size]."""
     if not all_float32(values):
         return reference.scatter_add_last(values, index, size)
-    values, index = np.ascontiguousarray(values), np.ascontiguousarray(index, np.int64)
-    out = np.empty((values.shape[0], size), values.dtype)
+    values, index = contiguous(values), contiguous(index, np.int64)
+    out = empty((values.shape[0], size), values.dtype)
     run(_scatter_add_last, _chunks(values.size, len(out)), values, index, out)
     return out
 
@@ -172,7 +173,7 @@ def scatter_add_rows(values: Array, index: Array, size: int) -> Array:
     """values [L,D], index [L] -> [size,D]."""
     if not all_float32(values):
         return reference.scatter_add_rows(values, index, size)
-    values, index = np.ascontiguousarray(values), np.ascontiguousarray(index, np.int64)
-    out = np.empty((size, values.shape[1]), values.dtype)
+    values, index = contiguous(values), contiguous(index, np.int64)
+    out = empty((size, values.shape[1]), values.dtype)
     run(_scatter_add_rows, _chunks(values.size, out.shape[1] // 16), values, index, out)
     return out

@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
 from minigan.backends.cpu.lanes import LANES, store, zeros
 from minigan.backends.cpu.pixel_block import BLOCK, TOGETHER, multiply_both
@@ -141,8 +142,8 @@ def _run_maps(
     run(
         _map,
         min(n * bands, chunks_for(out.size * c * taps // len(maps.table), _SMALLEST)),
-        np.ascontiguousarray(x),
-        np.ascontiguousarray(weight).reshape(-1),
+        contiguous(x),
+        contiguous(weight).reshape(-1),
         distances[outputs],
         distances[1 - outputs],
         maps.picks,
@@ -150,7 +151,7 @@ def _run_maps(
         maps.table,
         maps.strides,
         (maps.bounds[0][0], maps.bounds[1][0]),
-        np.zeros(k, np.float32) if bias is None else np.ascontiguousarray(bias),
+        np.zeros(k, np.float32) if bias is None else contiguous(bias),
         out,
         -(-map_rows // bands),
     )
@@ -162,7 +163,7 @@ def conv2d(
 ) -> Array:
     """x [N,C,H,W], weight [K,C,KH,KW], bias [K] -> [N,K,OH,OW], with stride 1."""
     maps = forward_maps(weight.shape[2:], padding, dilation, out_hw)
-    out = np.empty((x.shape[0], weight.shape[0], *out_hw), x.dtype)
+    out = empty((x.shape[0], weight.shape[0], *out_hw), x.dtype)
     return _run_maps(x, weight, 0, maps, bias, out)
 
 
@@ -177,5 +178,5 @@ def conv2d_input_grad(
 ) -> Array:
     """grad [N,K,OH,OW], weight [K,C,KH,KW], bias [C] -> [N,C,H,W]."""
     maps = input_grad_maps(weight.shape[2:], stride, padding, dilation, input_hw)
-    out = np.empty((grad.shape[0], weight.shape[1], *input_hw), grad.dtype)
+    out = empty((grad.shape[0], weight.shape[1], *input_hw), grad.dtype)
     return _run_maps(grad, weight, 1, maps, bias, out)

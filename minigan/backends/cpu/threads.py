@@ -20,7 +20,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -29,8 +31,17 @@ import numba
 import numpy as np
 from numba.core import event
 
-from minigan.backends.cpu.handover import all_asleep, lead, new_desk, packed, serve
+from minigan.backends.cpu.handover import (
+    Journal,
+    all_asleep,
+    lead,
+    new_desk,
+    packed,
+    repeat_calls,
+    serve,
+)
 from minigan.backends.cpu.stamp import stamp
+from minigan.backends.recorded import Action, Tape, raw, tape
 from minigan.errors import ConfigError
 
 MAX_CHUNKS = 16
@@ -69,8 +80,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _entry(desk: int, helpers: int, chunks: int, *args: Any) -> Any:
-    function, arguments = packed(_kernel, args)  # type: ignore[name-defined]  # noqa: F821
-    return lead(desk, helpers, chunks, function, arguments)
+    function, arguments, size = packed(_kernel, args)  # type: ignore[name-defined]  # noqa: F821
+    return lead(desk, helpers, chunks, function, arguments, size)
 
 
 helper = numba.njit(**_OPTIONS)  # what kernels of the same file call; compiled into them
@@ -108,6 +119,7 @@ class _Pool:
 
 
 _pool = _Pool()
+_journal = Journal()
 
 
 def _after_fork() -> None:
@@ -129,11 +141,69 @@ if hasattr(os, "register_at_fork"):
 
 def run(function: Callable[..., Any], chunks: int, *args: Any) -> None:
     """Let the kernel do every chunk, in any order. Raises MemoryError where one has no room."""
+    if (now := tape()) is not None:
+        _run_recorded(now, function, chunks, args)
+        return
     helpers = min(_threads, chunks, _MOST_HELPERS + 1) - 1
     if helpers > _pool.helpers:
         _pool.start(helpers)
     if not function(_pool.address, helpers, chunks, *args):
         raise MemoryError(f"{function.__name__}: a kernel found no memory to work in")
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A kernel's call on a tape: the address of its machine code, its arguments, its chunks."""
+
+    function: int
+    arguments: np.ndarray
+    chunks: int
+
+    def __call__(self) -> None:
+        _repeated([self])()
+
+
+def _run_recorded(now: Tape, function: Callable[..., Any], chunks: int, args: Any) -> None:
+    """Run a kernel on this thread alone, and put its call on the tape."""
+    strange = [arg for arg in args if isinstance(arg, np.ndarray)]
+    before = [array.copy() for array in strange]
+    if not function(_journal.address, 0, chunks, *raw(args)):
+        raise MemoryError(f"{function.__name__}: a kernel found no memory to work in")
+    # What is not the recording's can be a constant. What a kernel writes is none.
+    for array, was in zip(strange, before, strict=True):
+        if array.tobytes() != was.tobytes():
+            now.refuse(f"{function.__name__} writes to memory that is not the recording's")
+        now.known(array)
+    found = _journal.last()
+    if found is None:
+        now.refuse(f"{function.__name__} has too many arguments for the journal")
+    else:
+        now.append(Call(*found, chunks))
+
+
+def compiled(actions: Sequence[Action]) -> list[Action]:
+    """The same actions, the kernels that follow each other as one."""
+    result: list[Action] = []
+    for are_calls, group in groupby(actions, lambda action: isinstance(action, Call)):
+        members: list[Any] = list(group)
+        result += [_repeated(members)] if are_calls else members
+    return result
+
+
+def _repeated(calls: list[Call]) -> Action:
+    """What makes recorded calls again, one after the other, without Python between them."""
+    rows = [(call.function, call.arguments.ctypes.data, call.chunks) for call in calls]
+    table = np.array(rows, np.int64)
+    address, most = table.ctypes.data, max(call.chunks for call in calls)
+
+    def again(keep: Any = (table, calls)) -> None:
+        helpers = min(_threads, most, _MOST_HELPERS + 1) - 1
+        if helpers > _pool.helpers:
+            _pool.start(helpers)
+        if not repeat_calls(_pool.address, helpers, address, len(rows)):
+            raise MemoryError("a kernel of a recorded step found no memory to work in")
+
+    return again
 
 
 def _available_cores() -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_empty, aligned_floats
+from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.finish import NOTHING, finished
 from minigan.backends.cpu.lanes import LANES, WIDE, load_wide, store
 from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
@@ -46,7 +47,7 @@ def multiply(a: Array, weight: Array, bias: Array = NOTHING, slope: float = 1.0)
     (m, k), n = a.shape, len(weight)
     packed = aligned_empty(-(-m // COLUMNS), k, COLUMNS)
     run(_pack, max(1, min(MAX_CHUNKS, packed.size // _SMALLEST_PACK)), a, packed)
-    out = np.empty((m, n), np.float32)
+    out = empty((m, n), np.float32)
     units = len(packed) * -(-n // _GROUP)
     chunks = max(1, min(MAX_CHUNKS, units, m * n * k // _SMALLEST_CHUNK))
     run(_multiply, chunks, weight, packed, bias, np.float32(slope), out)

@@ -28,6 +28,7 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu import winograd_upsample
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -350,7 +351,7 @@ def _tile(n: int, height: int, width: int, pixels: int) -> tuple[int, int, int]:
 
 def _matrices(weight: Array) -> tuple[Array, ...]:
     k, c = weight.shape[:2]
-    parts = tuple(np.empty((m, k, c), weight.dtype) for m in (1, 2, 2, 4))
+    parts = tuple(empty((m, k, c), weight.dtype) for m in (1, 2, 2, 4))
     run(_split_weight, 1, weight, *parts)
     return tuple(part.reshape(-1, c) for part in parts)
 
@@ -362,9 +363,9 @@ def upsample_conv2d(x: Array, weight: Array, bias: Array | None) -> Array:
     (n, c, height, width), k = x.shape, weight.shape[0]
     if winograd_upsample.suits(n, c, k, (height, width)):
         return winograd_upsample.upsample_conv2d(x, weight, bias)
-    x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
-    bias = np.zeros(k, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    out = np.empty((n, k, 2 * height, 2 * width), x.dtype)
+    x, weight = contiguous(x), contiguous(weight)
+    bias = np.zeros(k, x.dtype) if bias is None else contiguous(bias)
+    out = empty((n, k, 2 * height, 2 * width), x.dtype)
     images, rows, tiles = _tile(n, height, width, _TILE_PIXELS)
     run(_forward, chunks_for(tiles, 1), x, _matrices(weight), bias, out, images, rows)
     return out
@@ -377,10 +378,10 @@ def upsample_conv2d_input_grad(grad: Array, weight: Array) -> Array:
     n, height, width = grad.shape[0], grad.shape[2] // 2, grad.shape[3] // 2
     if winograd_upsample.suits(n, weight.shape[1], grad.shape[1], (height, width)):
         return winograd_upsample.upsample_conv2d_input_grad(grad, weight)
-    grad, weight = np.ascontiguousarray(grad), np.ascontiguousarray(weight)
-    out = np.empty((n, weight.shape[1], height, width), grad.dtype)
+    grad, weight = contiguous(grad), contiguous(weight)
+    out = empty((n, weight.shape[1], height, width), grad.dtype)
     images, rows, tiles = _tile(n, height, width, _TILE_PIXELS)
-    transposed = tuple(np.ascontiguousarray(part.T) for part in _matrices(weight))
+    transposed = tuple(contiguous(part.T) for part in _matrices(weight))
     run(_input_grad, chunks_for(tiles, 1), grad, transposed, out, images, rows)
     return out
 
@@ -392,10 +393,10 @@ def upsample_conv2d_weight_grad(x: Array, grad: Array) -> Array:
     (n, c, height, width), k = x.shape, grad.shape[1]
     if winograd_upsample.suits(n, c, k, (height, width)):
         return winograd_upsample.upsample_conv2d_weight_grad(x, grad)
-    x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+    x, grad = contiguous(x), contiguous(grad)
     images, rows, tiles = _tile(n, height, width, _WEIGHT_GRAD_TILE_PIXELS)
-    sums = np.empty((min(_WEIGHT_GRAD_CHUNKS, max(tiles, 1)), 9 * k, c), x.dtype)
+    sums = empty((min(_WEIGHT_GRAD_CHUNKS, max(tiles, 1)), 9 * k, c), x.dtype)
     run(_weight_grad, len(sums), x, grad, sums, images, rows)
-    out = np.empty((k, c, 3, 3), x.dtype)
+    out = empty((k, c, 3, 3), x.dtype)
     run(_merge_weight_grad, chunks_for(k * c, 4096), sums, out)
     return out

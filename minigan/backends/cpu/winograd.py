@@ -11,8 +11,7 @@ convolution with r = ceil(KH / s) taps of its own: so C' = s*s*C channels, in th
 
 from __future__ import annotations
 
-import numpy as np
-
+from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.winograd_matrices import TILES, UPSAMPLED
 from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for
 from minigan.backends.protocol import Array, Pair
@@ -48,7 +47,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, 
     """x [N,C,H,W], weight [K,C,KH,KW] -> [N,K,*size]."""
     (n, c), k = x.shape[:2], weight.shape[0]
     plan = plan_for(_sizes(n, c, k, weight.shape[2], stride, size), pad)
-    return plan.conv2d(x, weight, bias, np.empty((n, k, *size), x.dtype))
+    return plan.conv2d(x, weight, bias, empty((n, k, *size), x.dtype))
 
 
 def conv2d_input_grad(
@@ -57,7 +56,7 @@ def conv2d_input_grad(
     """grad [N,K,OH,OW], weight [K,C,KH,KW] -> [N,C,*input_hw]."""
     (n, k, *size), c = grad.shape, weight.shape[1]
     plan = plan_for(_sizes(n, c, k, weight.shape[2], stride, (size[0], size[1])), pad)
-    return plan.input_grad(grad, weight, bias, np.empty((n, c, *input_hw), grad.dtype))
+    return plan.input_grad(grad, weight, bias, empty((n, c, *input_hw), grad.dtype))
 
 
 def conv2d_weight_grad(x: Array, grad: Array, stride: int, pad: Pair, kernel_hw: Pair) -> Array:

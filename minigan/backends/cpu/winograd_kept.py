@@ -14,12 +14,15 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.backends.cpu.threads import chunks_for, kernel, run
+from minigan.backends.cpu.arrays import contiguous
+from minigan.backends.cpu.threads import chunks_for, compiled, kernel, run
 from minigan.backends.protocol import Array
+from minigan.backends.recorded import Tape, raw, tape
 
 _MOST_BYTES = 3 << 26  # of all that is kept: the networks of DCGAN at 64 pixels
 _UNUSED = 256  # uses of others, after which a transform may go: a step of CycleGAN has 144
@@ -54,6 +57,8 @@ def _same_bits(a: Array, b: Array) -> bool:
 
 def kept(transform: Callable[..., Array], weight: Array, *how: Any) -> Array:
     """transform(weight, *how), computed now or before; to be read only."""
+    if (now := tape()) is not None:
+        return _kept_on(now, transform, weight, how)
     weight = np.ascontiguousarray(weight)
     key = weight.__array_interface__["data"][0], weight.shape, how
     with _lock:
@@ -66,6 +71,43 @@ def kept(transform: Callable[..., Array], weight: Array, *how: Any) -> Array:
             copy = weight.copy() if found is None else found.weight
             _kept[key] = _Kept(copy, u, use)
     return u
+
+
+def _kept_on(
+    now: Tape, transform: Callable[..., Array], weight: Array, how: tuple[Any, ...]
+) -> Array:
+    """The same for a step that is recorded: whether to transform is asked each time it is repeated,
+    and what is kept is the tape's."""
+    weight = contiguous(weight)
+    source, mine = raw(weight), now.memory.notes.setdefault(__name__, {})
+    key = source.ctypes.data, source.shape, how
+    if key not in mine:
+        with _lock:
+            _kept.clear()  # what the runs before the recording kept
+        with now.apart() as actions:
+            u = transform(weight, *how)
+        if sum(u.nbytes + again.of.nbytes for again, u in mine.values()) > _MOST_BYTES:
+            now.actions += actions
+            return u
+        of = source.copy()
+        actions.append(partial(np.copyto, of, source))
+        mine[key] = _Again(source, of, compiled(actions)), u
+    again, u = mine[key]
+    now.do(again)
+    return u
+
+
+class _Again(NamedTuple):
+    """Transforms weights into their place, unless it was done of the same bits."""
+
+    weight: Array
+    of: Array
+    actions: list[Callable[[], Any]]
+
+    def __call__(self) -> None:
+        if not _same_bits(self.of, self.weight):
+            for action in self.actions:
+                action()
 
 
 def _has_room(size: int, use: int) -> bool:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigan.backends.cpu.arrays import contiguous
 from minigan.backends.cpu.lanes import LANES
 from minigan.backends.cpu.register_block import COLUMNS
 from minigan.backends.cpu.threads import chunks_for, run
@@ -146,7 +147,7 @@ class _Products(NamedTuple):
 def _products(planes: int, triples: Array, reach: Array, rows_reach: Array) -> _Products:
     """`triples` [.,3]: planes of the results in order, and of U and the other factor."""
     starts = np.searchsorted(triples[:, 0], np.arange(planes + 1))
-    return _Products(reach, rows_reach, starts, np.ascontiguousarray(triples[:, 1:]))
+    return _Products(reach, rows_reach, starts, contiguous(triples[:, 1:]))
 
 
 _NO_IMAGES = np.empty((0, 0, 0, 0), np.float32)
@@ -195,7 +196,7 @@ class Plan:
     def conv2d(self, x: Array, weight: Array, bias: Array | None, out: Array) -> Array:
         """x [N,C,H,W], weight [K,C,KH,KW], into out [N,K,OH,OW]."""
         u = self._transformed(weight)
-        x, bias = np.ascontiguousarray(x), _filled(bias, self._k)
+        x, bias = contiguous(x), _filled(bias, self._k)
         all_v = self._array(self._points, self._channels)
         all_products = self._array(self._planes, self._k)
         for images, tiling, tiles, length in self._blocks:
@@ -208,7 +209,7 @@ class Plan:
     def input_grad(self, grad: Array, weight: Array, bias: Array | None, out: Array) -> Array:
         """grad [N,K,OH,OW], weight [K,C,KH,KW], into out [N,C,H,W]."""
         u = self._transformed(weight)
-        grad, bias = np.ascontiguousarray(grad), _filled(bias, self._c)
+        grad, bias = contiguous(grad), _filled(bias, self._c)
         all_q = self._array(self._planes, self._k)
         all_d = self._array(self._points, self._channels)
         for images, tiling, tiles, length in self._blocks:
@@ -223,7 +224,7 @@ class Plan:
         shape = self._k, self._c, *kernel_hw
         if len(x) == 0:
             return np.zeros(shape, x.dtype)
-        x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+        x, grad = contiguous(x), contiguous(grad)
         padded = -(-self._channels // COLUMNS) * COLUMNS
         sums = points_apart(self._planes, self._k, padded)
         all_v, all_q = self._array(self._points, padded), self._array(self._planes, self._k)
@@ -250,7 +251,7 @@ _plan = lru_cache(maxsize=1024)(Plan)
 
 
 def _filled(bias: Array | None, channels: int) -> Array:
-    return np.zeros(channels, np.float32) if bias is None else np.ascontiguousarray(bias)
+    return np.zeros(channels, np.float32) if bias is None else contiguous(bias)
 
 
 def _multiply(u: Array, steps: Pair, b: Array, how: _Products, out: Array) -> None:

@@ -33,9 +33,8 @@ _APART = 5 * LINE  # numbers between points
 
 def points_apart(points: int, *shape: int) -> Array:
     """An array [points, *shape], not filled."""
-    memory = aligned_empty(points, math.prod(shape) + _APART)
-    inner = np.empty(shape, np.float32).strides
-    return np.ndarray((points, *shape), np.float32, memory, strides=(memory.strides[0], *inner))
+    size = math.prod(shape)
+    return aligned_empty(points, size + _APART)[:, :size].reshape(points, *shape)
 
 
 @kernel

@@ -7,8 +7,7 @@ upsampled, the first of them one pixel before the tile: a padding of 1.
 
 from __future__ import annotations
 
-import numpy as np
-
+from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.winograd_matrices import UPSAMPLED
 from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for
 from minigan.backends.protocol import Array, Pair
@@ -38,7 +37,7 @@ def upsample_conv2d(x: Array, weight: Array, bias: Array | None) -> Array:
     """x [N,C,H,W], weight [K,C,3,3] -> [N,K,2H,2W]."""
     (n, c, height, width), k = x.shape, len(weight)
     plan = plan_for(_sizes(n, c, k, (height, width)), _PAD)
-    return plan.conv2d(x, weight, bias, np.empty((n, k, 2 * height, 2 * width), x.dtype))
+    return plan.conv2d(x, weight, bias, empty((n, k, 2 * height, 2 * width), x.dtype))
 
 
 def upsample_conv2d_input_grad(grad: Array, weight: Array) -> Array:
@@ -46,7 +45,7 @@ def upsample_conv2d_input_grad(grad: Array, weight: Array) -> Array:
     n, k, height, width = grad.shape
     c, size = weight.shape[1], (height // 2, width // 2)
     plan = plan_for(_sizes(n, c, k, size), _PAD)
-    return plan.input_grad(grad, weight, None, np.empty((n, c, *size), grad.dtype))
+    return plan.input_grad(grad, weight, None, empty((n, c, *size), grad.dtype))
 
 
 def upsample_conv2d_weight_grad(x: Array, grad: Array) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
+from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.lanes import LANES
 from minigan.backends.cpu.threads import chunks_for, helper, kernel, run
 from minigan.backends.cpu.winograd_matrices import TILES, Tile, tables
@@ -83,14 +84,14 @@ def to_points(weight: Array, tile: Tile, stride: int) -> Array:
     kind, a, r = TILES.index(tile), tile.products, tile.taps
     # An odd number of vectors: the caches have few places for rows a power of two apart.
     u = points_apart(a * a, k, (-(-c * stride * stride // LANES) | 1) * LANES)
-    weight = np.ascontiguousarray(weight)
+    weight = contiguous(weight)
     run(_read_weights, chunks_for(k, 4), weight, kind, a, r, stride, u)
     return u
 
 
 def from_points(sums: Array, tile: Tile, stride: int, shape: tuple[int, ...]) -> Array:
     """The transpose: S [a*a, K, C' or more, in whole vectors] -> [K,C,KH,KW]."""
-    out = np.empty(shape, sums.dtype)
+    out = empty(shape, sums.dtype)
     sizes = TILES.index(tile), tile.products, tile.taps
     run(_write_weights, chunks_for(shape[0], 4), sums, *sizes, stride, out)
     return out

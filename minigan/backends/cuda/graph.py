@@ -10,7 +10,7 @@ CuPy cannot record (cuBLAS, sorting) raise. `record` turns all of that into one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -40,6 +40,9 @@ def refuse_while_recording(what: str) -> None:
 class Graph:
     """A recording on the current GPU, with its stream, its memory and its random counter."""
 
+    computes_while_recording = False
+    refusal: str | None = None  # what cannot be recorded raises
+
     def __init__(self) -> None:
         cuda = launcher().xp.cuda
         self._cuda = cuda
@@ -65,11 +68,14 @@ class Graph:
         finally:
             outer.wait_event(self._stream.record())
 
-    def record(self, work: Callable[[], T], seed: int, offset: int) -> T:
+    def record(
+        self, work: Callable[[], T], seed: int, offset: int, tensors: Sequence[Any] = ()
+    ) -> T:
         """Record the launches of `work`, which draws from the generator with that state.
 
-        Returns what `work` does: arrays that `launch` will fill. Raises CaptureError, with the
-        reason, where `work` does what cannot be recorded; the device is then as it was.
+        tensors: what the work changes in place, which a stream needs not be told. Returns what
+        `work` does: arrays that `launch` will fill. Raises CaptureError, with the reason, where
+        `work` does what cannot be recorded; the device is then as it was.
         """
         self._start, self._drawn = (seed, offset), 0
         with self.apart():
