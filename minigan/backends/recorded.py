@@ -239,10 +239,7 @@ class RecordedArray(np.lib.mixins.NDArrayOperatorsMixin):
         parts = key if isinstance(key, tuple) else (key,)
         if any(_is_mask(part) for part in parts):
             _refused("it selects by a mask, which gives an array whose shape depends on values")
-        basic = all(part is None or isinstance(part, int | np.integer | slice) for part in parts)
-        # With an ellipsis a single number is a view too, not a copy of today's value.
-        found = (*parts, ...) if basic else key
-        return _applied(operator.getitem, False, (self, found), {})
+        return _applied(operator.getitem, False, (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _done(partial(operator.setitem, self.raw, raw(key), raw(value)))

@@ -1,5 +1,8 @@
 """The tape: what is done to its arrays is done again on other values, or it says why not."""
 
+import contextlib
+import threading
+
 import numpy as np
 import pytest
 
@@ -228,7 +231,7 @@ def test_graphs_of_one_memory_leave_each_other_alone():
 
 
 def test_what_is_recorded_apart_lasts():
-    """It runs at its first place only, and is read at each launch by what comes before and after."""
+    """What it makes is there at each launch, whatever the actions before it did."""
     x, made = inputs(0), graph.Graph(graph.Memory())
 
     def work():
@@ -245,6 +248,57 @@ def test_what_is_recorded_apart_lasts():
         x[...] = inputs(seed)
         made.launch(0, 0)
         np.testing.assert_array_equal(result, x + 2 * weight)
+
+
+def test_what_is_recorded_apart_can_run_anywhere():
+    x, made = inputs(0), graph.Graph(graph.Memory())
+    blocks, weights = [], [inputs(3), inputs(4)]
+
+    def work():
+        lasting = []
+        for weight in weights:
+            with tape().apart() as actions:
+                lasting.append((recorded(weight) + 1) * (np.exp(recorded(weight)) - 1))
+            blocks.append(threads.compiled(actions))
+        return recorded(x) + lasting[0] * lasting[1]
+
+    result = made.record(work, 0, 0)
+    for order in ((0,), (1,), (1, 0)):
+        for weight in weights:
+            weight += 1
+        for i in range(2):
+            for action in blocks[i]:
+                action()
+        for i in order:
+            for action in blocks[i]:
+                action()
+        made.launch(0, 0)
+        first, second = ((weight + 1) * (np.exp(weight) - 1) for weight in weights)
+        np.testing.assert_array_equal(result, x + first * second)
+
+
+def test_recordings_of_two_threads_wait_for_each_other():
+    x, results, inside = inputs(0), {}, threading.Barrier(2, timeout=0.2)
+
+    def work(n):
+        y = recorded(x) * n
+        with contextlib.suppress(threading.BrokenBarrierError):
+            inside.wait()  # gives the other one time to come in between
+        return np.tanh(y) + n
+
+    def make(n):
+        made = graph.Graph(graph.Memory())
+        results[n] = made, made.record(lambda: work(n), 0, 0)
+
+    workers = [threading.Thread(target=make, args=(n,)) for n in (1, 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    x[...] = inputs(1)
+    for n, (made, result) in results.items():
+        made.launch(0, 0)
+        np.testing.assert_array_equal(result, np.tanh(x * n) + n)
 
 
 # --- memory ---------------------------------------------------------------------------------------
