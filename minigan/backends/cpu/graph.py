@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minigan.backends.cpu import winograd_kept
+from minigan.backends.cpu.memory import return_freed_memory
 from minigan.backends.cpu.threads import compiled
 from minigan.backends.protocol import Array
 from minigan.backends.recorded import Action, Memory, RecordedArray, Tape, raw, recording_to
@@ -56,6 +58,8 @@ class Graph:
         the array that `work` does, which `launch` will fill. The work is done in any case;
         `refusal` says why it cannot be repeated, if so.
         """
+        winograd_kept.forget()  # the runs before made their own
+        return_freed_memory()
         tape = Tape(self._memory, self._generator, (seed, offset))
         with _watched(tensors, tape), recording_to(tape):
             result = raw(work())

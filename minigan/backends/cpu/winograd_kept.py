@@ -73,6 +73,12 @@ def kept(transform: Callable[..., Array], weight: Array, *how: Any) -> Array:
     return u
 
 
+def forget() -> None:
+    """Drop all that is kept."""
+    with _lock:
+        _kept.clear()
+
+
 def _kept_on(
     now: Tape, transform: Callable[..., Array], weight: Array, how: tuple[Any, ...]
 ) -> Array:
@@ -82,13 +88,10 @@ def _kept_on(
     source, mine = raw(weight), now.memory.notes.setdefault(__name__, {})
     key = source.ctypes.data, source.shape, how
     if key not in mine:
-        with _lock:
-            _kept.clear()  # what the runs before the recording kept
+        if sum(u.nbytes + again.of.nbytes for again, u in mine.values()) >= _MOST_BYTES:
+            return transform(weight, *how)
         with now.apart() as actions:
             u = transform(weight, *how)
-        if sum(u.nbytes + again.of.nbytes for again, u in mine.values()) > _MOST_BYTES:
-            now.actions += actions
-            return u
         of = source.copy()
         actions.append(partial(np.copyto, of, source))
         mine[key] = _Again(source, of, compiled(actions)), u
