@@ -155,6 +155,21 @@ def store(typing, array, index, vector):
 
 
 @intrinsic
+def move_four(typing, array, index, to, place):
+    """Copy 4 floats of an array to another one."""
+
+    def generate(context, builder, signature, args):
+        four = ir.VectorType(ir.FloatType(), 4)
+        source = address(context, builder, signature.args[0], args[0], args[1], four)
+        numbers = builder.load(source, align=4)
+        target = address(context, builder, signature.args[2], args[2], args[3], four)
+        builder.store(numbers, target, align=4)
+        return context.get_dummy_value()
+
+    return types.none(array, types.uintp, to, types.uintp), generate
+
+
+@intrinsic
 def add(typing, a, b):
     """a + b."""
 

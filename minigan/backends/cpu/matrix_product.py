@@ -3,8 +3,9 @@
 A layer's product has a batch of rows, often 64, for thousands of columns, and a BLAS that packs
 both operands, for matrices that are large every way, spends a third of its time on that. Here
 out [M,N] = a [M,K] b [K,N] is cut into tiles of up to 128 rows times COLUMNS columns; a tile
-packs its columns of b, 128 terms at a time, and reads the numbers of `a` where they lie, 4 rows in
-a register block. Transposed operands cost nothing (a) or an interleaving in registers (b).
+packs its columns of b, 128 terms at a time, and reads the numbers of `a` where they lie, ROWS rows
+in a register block. A transposed `a` is packed too: its terms are a row of memory apart, and caches
+have few places for what is a power of two apart. A transposed b is interleaved in registers.
 
 Every element of `out` is one sum over K in order, whatever the tile and the thread.
 """
@@ -19,13 +20,13 @@ from minigan.backends.cpu.aligned import aligned_floats
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.fetching import fetch_run
 from minigan.backends.cpu.finish import NOTHING, finish
-from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store
-from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
+from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, move_four, store
+from minigan.backends.cpu.register_block import COLUMNS, ROWS, add_terms, no_terms, row_places
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
-_MOST_ROWS, _FEWEST_ROWS = 128, 32  # of a tile: many use the packed columns well
+_MOST_ROWS, _FEWEST_ROWS = 22 * ROWS, 6 * ROWS  # of a tile: many use the packed columns well
 _MOST_PANELS = 4  # of COLUMNS to a tile: its rows of b and of out are then long runs of memory
 _DEPTH = 128  # terms at a time: a panel stays near the first-level cache, a tile's in the second
 _ENOUGH_TILES = 8  # for some threads
@@ -67,12 +68,17 @@ def multiply(
 @lru_cache(maxsize=1024)
 def _tile(m: int, n: int) -> tuple[int, int]:
     """Rows and panels of a tile: large ones, but enough of them."""
-    rows, panels = _MOST_ROWS, _MOST_PANELS
-    while panels > 1 and _tiles(m, n, rows, panels) < _ENOUGH_TILES:
+    parts, panels = -(-m // _MOST_ROWS), _MOST_PANELS
+    while panels > 1 and _tiles(m, n, _rows(m, parts), panels) < _ENOUGH_TILES:
         panels //= 2
-    while rows > _FEWEST_ROWS and _tiles(m, n, rows, panels) < _ENOUGH_TILES:
-        rows //= 2
-    return rows, panels
+    while _rows(m, parts) > _FEWEST_ROWS and _tiles(m, n, _rows(m, parts), panels) < _ENOUGH_TILES:
+        parts *= 2
+    return _rows(m, parts), panels
+
+
+def _rows(m: int, parts: int) -> int:
+    """Whole register blocks for each of so many parts of m rows."""
+    return -(-m // (parts * ROWS)) * ROWS
 
 
 def _tiles(m: int, n: int, rows: int, panels: int) -> int:
@@ -87,11 +93,13 @@ def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, 
     a_flat, out_flat = a.reshape(-1), out.reshape(-1)
     panel = _DEPTH * COLUMNS
     packed = aligned_floats(panels * panel)
-    block = aligned_floats(4 * COLUMNS)
+    block = aligned_floats(ROWS * COLUMNS)
+    turned = inner_step != 1  # rows of `a` lie side by side
+    rows_of_a = aligned_floats(tile_rows * _DEPTH) if turned else a_flat
     wide = panels * COLUMNS
     across = (n + wide - 1) // wide
     tiles = across * ((m + tile_rows - 1) // tile_rows)
-    step, upper, whole = np.uintp(inner_step), np.uintp(WIDE), np.uintp(COLUMNS)
+    step, upper, whole = np.uintp(ROWS if turned else 1), np.uintp(WIDE), np.uintp(COLUMNS)
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         i0, j0 = tile // across * tile_rows, tile % across * wide
         i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
@@ -103,42 +111,55 @@ def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, 
                     _pack_turned(b, j, live, start, terms, packed, to)
                 else:
                     _pack(b, j, live, start, terms, packed, to)
+            if turned:
+                _pack_rows(a_flat, (i0, i1), inner_step, start, terms, rows_of_a)
             fetched = 0  # rows of b
-            for i in range(i0, i1, 4):
-                # Beyond the last row the last one is computed again, and not stored.
-                origin, rows = start * inner_step, i1 - i
-                p0 = np.uintp(origin + i * row_step)
-                p1 = np.uintp(origin + min(i + 1, i1 - 1) * row_step)
-                p2 = np.uintp(origin + min(i + 2, i1 - 1) * row_step)
-                p3 = np.uintp(origin + min(i + 3, i1 - 1) * row_step)
+            for i in range(i0, i1, ROWS):
+                if turned:
+                    places = row_places((i - i0) * terms, 1, ROWS)
+                else:
+                    places = row_places(start + i * row_step, row_step, i1 - 1 - i)
                 if not b_transposed:
                     # While these rows are computed, what is packed next comes nearer.
                     left, rest = i1 - i, min(inner - start - terms, _DEPTH) - fetched
-                    for _ in range(rest if left <= 4 else rest * 4 // left):
+                    for _ in range(rest if left <= ROWS else rest * ROWS // left):
                         fetch_run(b, (start + terms + fetched) * n + j0, j1 - j0)
                         fetched += 1
                 for j in range(j0, j1, COLUMNS):
                     at, live = np.uintp((j - j0) // COLUMNS * panel), min(COLUMNS, j1 - j)
-                    x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
-                        no_terms(), a_flat, p0, p1, p2, p3, step, packed, at, upper, whole, terms
+                    sums = add_terms(
+                        no_terms(), rows_of_a, places, step, packed, at, upper, whole, terms
                     )
+                    rows = min(ROWS, i1 - i)
                     if live == COLUMNS:
-                        to, row = np.uintp(i * n + j), np.uintp(n)
-                        _put(out_flat, to, x0, y0, first)
-                        if rows > 1:
-                            _put(out_flat, to + row, x1, y1, first)
-                        if rows > 2:
-                            _put(out_flat, to + row + row, x2, y2, first)
-                        if rows > 3:
-                            _put(out_flat, to + row + row + row, x3, y3, first)
+                        _put_rows(out_flat, np.uintp(i * n + j), np.uintp(n), rows, sums, first)
                     else:
-                        _put(block, np.uintp(0), x0, y0, True)
-                        _put(block, whole, x1, y1, True)
-                        _put(block, whole + whole, x2, y2, True)
-                        _put(block, whole + whole + whole, x3, y3, True)
-                        _put_part(out, i, min(4, rows), j, live, block, first)
+                        _put_rows(block, np.uintp(0), whole, ROWS, sums, True)
+                        _put_part(out, i, rows, j, live, block, first)
                 if start + terms == inner and bias.size > 0:
-                    finish(out_flat, (i, min(i + 4, i1)), (j0, j1), n, bias, slope)
+                    finish(out_flat, (i, min(i + ROWS, i1)), (j0, j1), n, bias, slope)
+
+
+@inlined
+def _put_rows(out, at, row, rows, sums, first):
+    """Store the sums of the first `rows` rows, or add them to what is there."""
+    x0, y0, x1, y1, x2, y2, x3, y3, x4, y4, x5, y5 = sums
+    _put(out, at, x0, y0, first)
+    if rows > 1:
+        at += row
+        _put(out, at, x1, y1, first)
+    if rows > 2:
+        at += row
+        _put(out, at, x2, y2, first)
+    if rows > 3:
+        at += row
+        _put(out, at, x3, y3, first)
+    if rows > 4:
+        at += row
+        _put(out, at, x4, y4, first)
+    if rows > 5:
+        at += row
+        _put(out, at, x5, y5, first)
 
 
 @inlined
@@ -155,11 +176,27 @@ def _put(out, at, x, y, first):
 
 @inlined
 def _put_part(out, i, rows, j, columns, block, first):
-    """The same for the live part of a block, [4, COLUMNS]."""
+    """The same for the live part of a block, [ROWS, COLUMNS]."""
     for r in range(rows):
         for c in range(columns):
             before = np.float32(0) if first else out[i + r, j + c]
             out[i + r, j + c] = before + block[r * COLUMNS + c]
+
+
+@inlined
+def _pack_rows(a, rows, step, start, terms, packed):
+    """Rows of `a`, from and to, by blocks: [blocks, terms, ROWS]; what is beyond the last is 0."""
+    i0, i1 = rows
+    whole = i0 + (i1 - i0) // ROWS * ROWS
+    for r in range(terms):
+        at = (start + r) * step
+        for i in range(i0, whole, ROWS):
+            source, to = np.uintp(at + i), np.uintp((i - i0) * terms + ROWS * r)
+            move_four(a, source, packed, to)
+            move_four(a, source + np.uintp(2), packed, to + np.uintp(2))
+        for i in range(whole, whole + (ROWS if whole < i1 else 0)):
+            to = np.uintp((whole - i0) * terms + ROWS * r + i - whole)
+            packed[to] = a[np.uintp(at + i)] if i < i1 else np.float32(0)
 
 
 @inlined

@@ -17,13 +17,13 @@ from minigan.backends.cpu.aligned import aligned_empty, aligned_floats
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.finish import NOTHING, finished
 from minigan.backends.cpu.lanes import LANES, WIDE, load_wide, store
-from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
+from minigan.backends.cpu.register_block import COLUMNS, ROWS, add_terms, no_terms, row_places
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
-_GROUP = LANES  # rows of out^T: a cache line of it
-_DEPTH = 128
+_GROUP = 3 * LANES  # rows of out^T: cache lines of it, and whole register blocks
+_DEPTH = 64
 _SMALLEST = 1 << 24  # multiply-adds that are worth two launches
 _SMALLEST_CHUNK = 1 << 18  # multiply-adds that are worth a thread
 _SMALLEST_PACK = 1 << 15  # numbers that are worth one
@@ -79,7 +79,7 @@ def _multiply(chunk, chunks, weight, packed, bias, slope, out):
     """out[m, j] = sum over r of packed[m, r] * weight[j, r]."""
     (m, n), (panels, k, _) = out.shape, packed.shape
     flat, packed_flat, out_flat = weight.reshape(-1), packed.reshape(-1), out.reshape(-1)
-    tile = aligned_floats(_GROUP * COLUMNS)
+    tile = aligned_floats(-(-_GROUP // ROWS) * ROWS * COLUMNS)
     one, upper, whole = np.uintp(1), np.uintp(WIDE), np.uintp(COLUMNS)
     units = (n + _GROUP - 1) // _GROUP * panels
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
@@ -88,18 +88,11 @@ def _multiply(chunk, chunks, weight, packed, bias, slope, out):
         for start in range(0, k, _DEPTH):
             terms = min(_DEPTH, k - start)
             at = np.uintp((panel * k + start) * COLUMNS)
-            for i in range(0, rows, 4):
-                # Beyond the last row the last one is computed again, and not used.
-                origin, last = j * k + start, rows - 1
-                p0 = np.uintp(origin + i * k)
-                p1 = np.uintp(origin + min(i + 1, last) * k)
-                p2 = np.uintp(origin + min(i + 2, last) * k)
-                p3 = np.uintp(origin + min(i + 3, last) * k)
+            for i in range(0, rows, ROWS):
+                places = row_places((j + i) * k + start, k, rows - 1 - i)
                 to = np.uintp(i * COLUMNS)
                 sums = no_terms() if start == 0 else _load(tile, to)
-                sums = add_terms(
-                    sums, flat, p0, p1, p2, p3, one, packed_flat, at, upper, whole, terms
-                )
+                sums = add_terms(sums, flat, places, one, packed_flat, at, upper, whole, terms)
                 _store(tile, to, sums)
         for i in range(rows if bias.size > 0 else 0):
             for c in range(np.uintp(i * COLUMNS), np.uintp((i + 1) * COLUMNS)):
@@ -117,7 +110,7 @@ def _multiply(chunk, chunks, weight, packed, bias, slope, out):
 
 @inlined
 def _load(tile, at):
-    """The sums of 4 rows."""
+    """The sums of a register block."""
     upper, row = np.uintp(WIDE), np.uintp(COLUMNS)
     x0, y0 = load_wide(tile, at), load_wide(tile, at + upper)
     at += row
@@ -125,12 +118,17 @@ def _load(tile, at):
     at += row
     x2, y2 = load_wide(tile, at), load_wide(tile, at + upper)
     at += row
-    return x0, y0, x1, y1, x2, y2, load_wide(tile, at), load_wide(tile, at + upper)
+    x3, y3 = load_wide(tile, at), load_wide(tile, at + upper)
+    at += row
+    x4, y4 = load_wide(tile, at), load_wide(tile, at + upper)
+    at += row
+    x5, y5 = load_wide(tile, at), load_wide(tile, at + upper)
+    return x0, y0, x1, y1, x2, y2, x3, y3, x4, y4, x5, y5
 
 
 @inlined
 def _store(tile, at, sums):
-    x0, y0, x1, y1, x2, y2, x3, y3 = sums
+    x0, y0, x1, y1, x2, y2, x3, y3, x4, y4, x5, y5 = sums
     upper, row = np.uintp(WIDE), np.uintp(COLUMNS)
     store(tile, at, x0)
     store(tile, at + upper, y0)
@@ -143,3 +141,9 @@ def _store(tile, at, sums):
     at += row
     store(tile, at, x3)
     store(tile, at + upper, y3)
+    at += row
+    store(tile, at, x4)
+    store(tile, at + upper, y4)
+    at += row
+    store(tile, at, x5)
+    store(tile, at + upper, y5)

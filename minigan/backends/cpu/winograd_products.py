@@ -17,7 +17,7 @@ import numpy as np
 from minigan.backends.cpu.aligned import LINE, aligned_empty, aligned_floats
 from minigan.backends.cpu.fetching import fetch_run
 from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, store, zeros_wide
-from minigan.backends.cpu.register_block import COLUMNS, add_terms, no_terms
+from minigan.backends.cpu.register_block import COLUMNS, add_terms_of_4, no_terms_of_4
 from minigan.backends.cpu.threads import helper, inlined, kernel
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
@@ -100,8 +100,8 @@ def _add_rows(a, a_at, steps, rows, b, at, upper, terms, out, to, next_block, al
         p0 = a_at + i * row_step
         p1, p2, p3 = (p0 + min(1, left) * row_step, p0 + min(2, left) * row_step,
                       p0 + min(3, left) * row_step)  # fmt: skip
-        x0, y0, x1, y1, x2, y2, x3, y3 = add_terms(
-            no_terms(), a, np.uintp(p0), np.uintp(p1), np.uintp(p2), np.uintp(p3),
+        x0, y0, x1, y1, x2, y2, x3, y3 = add_terms_of_4(
+            no_terms_of_4(), a, np.uintp(p0), np.uintp(p1), np.uintp(p2), np.uintp(p3),
             np.uintp(inner_step), b, at, upper, row, terms,
         )  # fmt: skip
         place = np.uintp(to + i * BLOCK)
@@ -173,13 +173,13 @@ def add_products(chunk, chunks, q, v, of, reach, begins, sums):
                     to = ((block - block0) * BLOCK + half) * COLUMNS + part
                     turn(v, np.uintp(start + half), row, turned, to, whole)
         for i in range(0, rows, 4):
-            sum4, at = no_terms(), np.uintp(0)
+            sum4, at = no_terms_of_4(), np.uintp(0)
             for block in range(block0, block1):
                 p0 = np.uintp(f * q_point + (block * rows + i) * BLOCK)
                 p1 = p0 + row * np.uintp(min(1, rows - 1 - i))
                 p2 = p0 + row * np.uintp(min(2, rows - 1 - i))
                 p3 = p0 + row * np.uintp(min(3, rows - 1 - i))
-                sum4 = add_terms(
+                sum4 = add_terms_of_4(
                     sum4,
                     q,
                     p0,
