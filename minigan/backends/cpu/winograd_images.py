@@ -243,9 +243,29 @@ def _from_points(
             _land(dense, out, channel, group, y0, end, scratch)
 
 
+@helper
+def _clear_second_half(points, chunk, chunks):
+    """Zeros in the lanes of the last block that no tile fills, of a chunk's channels.
+
+    Products and sums go over whole blocks, and take ten times as long if there happen to be
+    subnormal numbers.
+    """
+    last, channels = points.shape[1] - 1, points.shape[2]
+    for channel in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
+        for point in range(points.shape[0]):
+            for lane in range(LANES, BLOCK):
+                points[point, last, channel, lane] = 0
+
+
 @kernel
-def _read(chunk, chunks, x, grad, block, across, tile, kind, pad, stride, v, q):
-    """V of all channels of x and Q of all of grad for a block of tiles; either may be empty."""
+def _read(chunk, chunks, x, grad, block, across, tile, kind, pad, stride, half, v, q):
+    """V of all channels of x and Q of all of grad for a block of tiles; either may be empty.
+
+    half: whether the tiles fill one vector of the last block only.
+    """
+    if half:
+        _clear_second_half(v, chunk, chunks)
+        _clear_second_half(q, chunk, chunks)
     inputs, down = x.shape[1], block[3] - block[2]
     m_outputs, m_inputs, wide, products = tile
     in_plane = _plane(m_inputs, wide, stride, down, across)
@@ -323,12 +343,9 @@ class Images:
     def read(self, x: Array, grad: Array, block: _Block, v: Array, q: Array) -> None:
         """V of all channels of x and Q of all of grad; either may be empty."""
         units = x.shape[1] + grad.shape[1]
-        if self.columns(block) % BLOCK:
-            # Products and sums go over whole blocks, and take ten times as long if there happen to
-            # be subnormal numbers.
-            v[:, -1, :, LANES:] = q[:, -1, :, LANES:] = 0
+        half = self.columns(block) % BLOCK != 0
         run(_read, chunks_for(units, 4), x, grad, block, self._tiles[1], self._tile[:4],
-            self._kind, self._pad, self._stride, v, q)  # fmt: skip
+            self._kind, self._pad, self._stride, half, v, q)  # fmt: skip
 
     def write_outputs(self, products: Array, block: _Block, bias: Array, out: Array) -> None:
         """A^T M A + bias of all channels."""
