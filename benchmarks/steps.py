@@ -4,9 +4,10 @@
     python -m benchmarks.steps --compare torch          against PyTorch, in turns
     python -m benchmarks.steps --compare torch --workloads acgan dcgan_64
 
-minigan's step is recorded, as in `minigan train`. PyTorch takes the same step, eagerly, on networks of
-the same shape, on as many threads, its discriminator frozen while the generator learns, in the
-default memory layout and in channels_last; the faster of the two counts. Peak memory is that of the whole process, imports and data included.
+minigan's step is recorded, as in `minigan train`. PyTorch takes the same step, eagerly, on networks
+of the same shape, on as many threads, its discriminator frozen while the generator learns, in the
+default memory layout and in channels_last; the faster of the two counts. Peak memory is that of
+the whole process, imports and data included.
 """
 
 from __future__ import annotations
