@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends.arena import Arena, Lease
+from minigan.errors import CaptureError
 
 Action = Callable[[], Any]
 
@@ -106,11 +107,11 @@ class Tape:
 
     def counter(self, seed: int, offset: int, words: int) -> tuple[RecordedArray, int]:
         """For a draw of random words: where seed and counter are, and how far from there it is."""
-        if seed != self._state[0]:
+        ahead = (offset - self._state[1]) & _MASK64
+        if seed != self._state[0] or ahead != self.drawn:  # the draws of one generator adjoin
             self.refuse("it draws from a generator of its own: let it draw from minigan's")
             return self.known(np.array([seed, offset], np.uint64)), 0
-        ahead = (offset - self._state[1]) & _MASK64
-        self.drawn = max(self.drawn, ahead + -(-words // 4))
+        self.drawn += -(-words // 4)
         return self.known(self._generator), ahead
 
     @contextmanager
@@ -152,7 +153,9 @@ def tape() -> Tape | None:
 
 @contextmanager
 def recording_to(new: Tape) -> Iterator[None]:
-    """Record what this thread computes in the block."""
+    """Record what this thread computes in the block. Raises CaptureError inside of such a block."""
+    if tape() is not None:
+        raise CaptureError("it is part of a step that is being recorded")
     with _Active.lock:
         _Active.tape = new
         try:

@@ -20,6 +20,7 @@ import numpy as np
 from minigan import creation, nn, optim, random
 from minigan.autograd import no_grad
 from minigan.backends import graphs_on, kernels_on
+from minigan.backends.recorded import tape
 from minigan.device import device as as_device
 from minigan.errors import CaptureError, CheckpointError, ConfigError, DataError
 from minigan.models import latent_pictures
@@ -151,6 +152,8 @@ class Model:
     # --- training -----------------------------------------------------------------------------
     def step(self, batch: Sequence[Any]) -> dict[str, Tensor]:
         """One training step on a batch of the DataLoader; returns its losses, unread."""
+        if (outer := tape()) is not None:  # what this step counts on the host is not on the tape
+            outer.refuse("it takes a step of another model")
         inputs = self._checked(batch)
         with self._own_random():
             if self._captured is None:

@@ -158,6 +158,12 @@ def drawn_elsewhere(x):
     return x + Generator(5).uniform(x.shape)
 
 
+def drawn_twice(x):
+    from minigan.random import Generator
+
+    return x + Generator(0).uniform(x.shape) + Generator(0).uniform(x.shape)
+
+
 REFUSED = {
     "float()": lambda x: x * float(x[0, 0]),
     "int()": lambda x: x * int(x[0, 0]),
@@ -171,6 +177,7 @@ REFUSED = {
     "'byteswap' of an array": lambda x: x + x.byteswap().byteswap(),
     "_double writes to memory that is not": strange_output,
     "a generator of its own": drawn_elsewhere,
+    "draws from a generator": drawn_twice,
 }
 
 

@@ -223,6 +223,24 @@ def test_what_another_thread_computes_meanwhile_is_not_recorded():
     assert differing == [] and recorded(repeated)
 
 
+@pytest.mark.parametrize("warm_up", [0, 1, None])
+def test_a_step_of_another_model_inside_of_a_recorded_one(warm_up):
+    pairs = pair("gan")
+    for gan in pairs:
+        gan.inner, gan.plain = small("vae"), gan.update
+        gan.update = lambda images, labels, gan=gan: (
+            gan.inner.step(batch(gan.inner, gan.iteration)) and gan.plain(images, labels)
+        )
+    if warm_up is not None:
+        pairs[1].inner.capture(warm_up)
+    together(*pairs, [0])
+    with pytest.warns(captured.CaptureWarning) as caught:
+        together(*pairs, [1])
+    assert any("it takes a step of another model" in str(w.message) for w in caught)
+    together(*pairs, range(2, 5))
+    assert differences(pairs[0].inner, pairs[1].inner) == []
+
+
 def test_the_reference_has_nothing_to_record():
     gan = small("gan")
     with use_backend("reference"), pytest.raises(CaptureError, match="the reference has none"):

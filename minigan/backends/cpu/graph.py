@@ -60,13 +60,13 @@ class Graph:
         """
         winograd_kept.forget()  # the runs before made their own
         return_freed_memory()
-        tape = Tape(self._memory, self._generator, (seed, offset))
-        with _watched(tensors, tape), recording_to(tape):
+        new = Tape(self._memory, self._generator, (seed, offset))
+        with recording_to(new), _watched(tensors, new):
             result = raw(work())
             copy = result.copy()
-            tape.append(partial(np.copyto, copy, result))
-        self._tape, self.refusal = tape, tape.refusal
-        self._actions = compiled(tape.actions)
+            new.append(partial(np.copyto, copy, result))
+        self._tape, self.refusal = new, new.refusal
+        self._actions = compiled(new.actions)
         return copy
 
     @property
@@ -82,11 +82,11 @@ class Graph:
 
 
 @contextmanager
-def _watched(tensors: Sequence[Any], tape: Tape) -> Iterator[None]:
+def _watched(tensors: Sequence[Any], new: Tape) -> Iterator[None]:
     """The tensors write down what is done to them; afterwards none knows of the recording."""
     plain = [tensor._array for tensor in tensors]
     for tensor in tensors:
-        tensor._array = tape.known(tensor._array)
+        tensor._array = new.known(tensor._array)
     try:
         yield
     finally:
