@@ -88,6 +88,9 @@ class FakeGAN:
         }
         self.optimizers = dict.fromkeys(self._weights)
 
+    def capture(self):
+        """There is nothing to record."""
+
     def step(self, batch):
         # In short naps: Python misses a signal that comes just before it sleeps until the nap ends,
         # and a step that computes looks for signals all the time.
