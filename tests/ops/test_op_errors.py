@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -157,11 +158,15 @@ def test_cuda_without_cupy_says_what_to_install(move):
 
 def test_operands_on_different_devices():
     class OnAnotherDevice(np.ndarray):
-        """Stands for a CuPy array: another type of array."""
+        """Stands for a CuPy array: another type of array, which says on which GPU it is."""
+
+        device = SimpleNamespace(id=0)
 
     other = mg.Tensor._wrap(np.ones(2, np.float32).view(OnAnotherDevice))
     with pytest.raises(DeviceError, match=r"Add: operands on different devices.*\.to\(\)"):
         t(2) + other
+    with pytest.raises(DeviceError, match=r"Add: operands on different devices.*\.to\(\)"):
+        other + t(2)
 
 
 def test_built_in_classes_catch_them_too():
