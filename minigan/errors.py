@@ -23,7 +23,7 @@ class DeviceError(MiniganError, RuntimeError):
 
 
 class CaptureError(MiniganError, RuntimeError):
-    """A training step that cannot be captured as a CUDA graph."""
+    """A training step that cannot be captured."""
 
 
 class GradError(MiniganError, RuntimeError):

@@ -247,13 +247,13 @@ class RecordedArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         _done(partial(operator.setitem, self.raw, raw(key), raw(value)))
 
-    def copy(self, order: str = "C") -> Any:
+    def copy(self, order: Any = "C") -> Any:
         """As ndarray's, C-contiguous."""
-        return _filled_by_copy(self.raw, self.raw.copy(order))  # type: ignore[arg-type]
+        return _filled_by_copy(self.raw, self.raw.copy(order))
 
-    def astype(self, dtype: Any, order: str = "K", copy: bool = True) -> Any:
+    def astype(self, dtype: Any, order: Any = "K", copy: bool = True) -> Any:
         """As ndarray's."""
-        result = self.raw.astype(dtype, order, copy=copy)  # type: ignore[call-overload]
+        result = self.raw.astype(dtype, order, copy=copy)
         return self if result is self.raw else _filled_by_copy(self.raw, result)
 
     def fill(self, value: Any) -> None:
@@ -366,7 +366,7 @@ def _kept(now: Tape, result: Any, given: list[Any], again: Action) -> Any:
             outputs.append(value)
         elif source is not None:
             seen = now.known(source)
-            outputs.append(RecordedArray(value, seen.owner, seen))  # type: ignore[arg-type]
+            outputs.append(RecordedArray(np.asarray(value), seen.owner, seen))
         else:
             outputs.append(new := now.like(np.asarray(value)))
             fills.append((i, new.raw))

@@ -114,7 +114,7 @@ class Model:
     def step_kind(self) -> Hashable | None:
         """What the next step does, where steps differ: those of one kind make the same launches.
 
-        None for a step that can be no CUDA graph.
+        None for a step that can be no graph.
         """
         return "step"
 

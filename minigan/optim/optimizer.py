@@ -27,7 +27,7 @@ class Optimizer:
     `params` are the parameters, or dicts with "params" and options of their own; `defaults` are
     the options of groups that do not set them. Parameters without a gradient are skipped.
 
-    A step can be part of a captured CUDA graph, also several steps of one optimiser: no launch has
+    A step can be part of a captured graph, also several steps of one optimiser: no launch has
     an argument that changes from step to step, since the learning rate and the steps taken are in
     the device's memory (`Clock`), where the kernels count them up. Take a step before capturing,
     which makes the moments. The captured `step` itself counts as taken: launch the graph once for
@@ -129,7 +129,7 @@ class Optimizer:
             clock.set(self._times(self.param_groups[number]))
 
     def replayed(self, steps: int) -> None:
-        """Count what a replayed CUDA graph did: `steps` more updates like the last `step`."""
+        """Count what a replayed graph did: `steps` more updates like the last `step`."""
         self._count(steps)
 
     def _times(self, group: Group) -> list[float]:
