@@ -190,9 +190,9 @@ def test_weights_out_of_reach_are_zero_and_all_others_are_not(kernel, stride):
 
 
 def test_each_phase_of_a_channel_has_a_place_of_its_own():
-    places = [place(phase, 2, c, 5) for phase in range(4) for c in range(5)]
+    places = [place.py_func(phase, 2, c, 5) for phase in range(4) for c in range(5)]
     assert sorted(places) == list(range(20))
-    assert [place(phase, 2, 0, 5) // 5 for phase in range(4)] == [1, 0, 2, 3]
+    assert [place.py_func(phase, 2, 0, 5) // 5 for phase in range(4)] == [1, 0, 2, 3]
 
 
 def chosen(n, c, k, kernel, stride, size, dilation=1):

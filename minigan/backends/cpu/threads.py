@@ -40,6 +40,7 @@ from minigan.backends.cpu.handover import (
     repeat_calls,
     serve,
 )
+from minigan.backends.cpu.included import included, included_as_is
 from minigan.backends.cpu.stamp import stamp
 from minigan.backends.recorded import Action, Tape, raw, tape
 from minigan.errors import ConfigError
@@ -56,7 +57,7 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz"},
 }
-_COMPILED_CODE_ONLY: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_ENTRY_OPTIONS: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +65,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     The result takes a desk and a number of helpers before its arguments: call it by `run`.
     """
-    inner = numba.njit(**_OPTIONS, **_COMPILED_CODE_ONLY)(function)
+    inner = included_as_is(**_OPTIONS)(function)
     # Numba's cache knows a function by its file, line and name: the entry goes by its kernel's.
     place = function.__code__
     code = _entry.__code__.replace(
@@ -74,9 +75,9 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     entry = FunctionType(code, names, function.__name__)
     entry.__qualname__ = f"{function.__qualname__}.{stamp(Path(place.co_filename))}"
     try:
-        return numba.njit(cache=True, nogil=True)(entry)
+        return numba.njit(cache=True, **_ENTRY_OPTIONS)(entry)
     except RuntimeError:  # neither the package's nor the user's cache folder can be written
-        return numba.njit(nogil=True)(entry)
+        return numba.njit(**_ENTRY_OPTIONS)(entry)
 
 
 def _entry(desk: int, helpers: int, chunks: int, *args: Any) -> Any:
@@ -84,8 +85,8 @@ def _entry(desk: int, helpers: int, chunks: int, *args: Any) -> Any:
     return lead(desk, helpers, chunks, function, arguments, size)
 
 
-helper = numba.njit(**_OPTIONS)  # what kernels of the same file call; compiled into them
-inlined = numba.njit(forceinline=True, **_OPTIONS)  # a helper that must not cost a call
+helper = included(**_OPTIONS)  # what kernels of the same file call; compiled into them
+inlined = included(forceinline=True, **_OPTIONS)  # a helper that must not cost a call
 
 
 def chunks_for(size: int, smallest: int) -> int:
