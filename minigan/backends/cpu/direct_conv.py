@@ -27,6 +27,7 @@ from minigan.backends.cpu.conv_maps import Maps, forward_maps, input_grad_maps
 from minigan.backends.cpu.conv_tiles import copy_tile, list_pixels, tiling
 from minigan.backends.cpu.lanes import (
     LANES,
+    add,
     load,
     load_eights,
     store,
@@ -42,6 +43,7 @@ from minigan.backends.cpu.pixel_block import (
     plus,
 )
 from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, inlined, kernel, run
+from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array, Pair
 
 _LONGEST_SUM = 256 // TOGETHER  # products; of so many rows the weights stay near
@@ -298,13 +300,25 @@ def _weight_grad(
 @kernel
 def _add_parts(chunk, chunks, sums, out):
     """sums [parts, K/LANES, D, LANES] -> out [K,D], always in the order of the parts."""
-    k, depth = out.shape
-    for q in range(chunk * k // chunks, (chunk + 1) * k // chunks):
-        for d in range(depth):
-            value = sums[0, q // LANES, d, q % LANES]
-            for part in range(1, sums.shape[0]):
-                value += sums[part, q // LANES, d, q % LANES]
-            out[q, d] = value
+    (parts, groups), (k, depth) = sums.shape[:2], out.shape
+    flat, part_size = sums.reshape(-1), np.uintp(groups * depth * LANES)
+    square, whole = aligned_floats(8 * LANES), np.uintp(LANES)
+    runs = (depth + 7) // 8
+    for unit in range(chunk * groups * runs // chunks, (chunk + 1) * groups * runs // chunks):
+        q, d = unit // runs * LANES, unit % runs * 8
+        rows = min(8, depth - d)
+        for r in range(rows):
+            at = np.uintp(q * depth + (d + r) * LANES)
+            total = load(flat, at)
+            for part in range(1, parts):
+                total = add(total, load(flat, at + np.uintp(part) * part_size))
+            store(square, np.uintp(r) * whole, total)
+        if rows == 8 and q + LANES <= k:
+            turn(square, np.uintp(0), whole, out.reshape(-1), q * depth + d, np.uintp(depth))
+        else:
+            for lane in range(min(LANES, k - q)):
+                for r in range(rows):
+                    out[q + lane, d + r] = square[r * LANES + lane]
 
 
 def _run_maps(
@@ -444,5 +458,5 @@ def _weight_products(x: Array, grad: Array, taps: Array, stride: Pair) -> Array:
         window,
     )
     out = empty((k, depth), np.float32)
-    run(_add_parts, min(k, chunks_for(sums.size, 1 << 16)), sums, out)
+    run(_add_parts, chunks_for(sums.size, 1 << 16), sums, out)
     return out
