@@ -146,8 +146,10 @@ class VAE(base.Model):
     def update(self, images: Tensor, labels: Any) -> dict[str, Tensor]:
         self.optimizers["vae"].zero_grad()
         noise = self.draw_latent(images.shape[0])
-        terms = negative_elbo(self.encoder, self.generator, images, noise)
-        reconstruction, kl = (term.mean() for term in terms)
+        logits, brightness, kl = parts_of_elbo(self.encoder, self.generator, images, noise)
+        # All pixels as one sum: it has a kernel, which [N,C,H,W] of a loss have not.
+        total = F.binary_cross_entropy_with_logits(logits, brightness, reduction="sum")
+        reconstruction, kl = total / images.shape[0], kl.mean()
         loss = reconstruction + kl
         loss.backward()
         self.optimizers["vae"].step()
@@ -243,16 +245,24 @@ def as_brightness(images: Tensor) -> Tensor:
     return 0.5 * (images + 1.0)
 
 
-def negative_elbo(
+def parts_of_elbo(
     encoder: nn.Module, decoder: Any, images: Tensor, noise: Tensor
-) -> tuple[Tensor, Tensor]:
-    """-ln p(x|z) and KL(q(z|x) || N(0, I)) in nats, [N] each; their sum is the negative ELBO.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels' logits in p(x|z), the images' brightness, and KL(q(z|x) || N(0, I)), [N] nats.
 
     images [N,C,H,W] in [-1,1]; noise [N,latent_dim] ~ N(0, I); `decoder` has `logits(z)`.
     """
     brightness = as_brightness(images)
     mean, log_var = encoder(brightness)
     logits = decoder.logits(mean + (0.5 * log_var).exp() * noise)
-    per_pixel = F.binary_cross_entropy_with_logits(logits, brightness, reduction="none")
     kl = -0.5 * (1.0 + log_var - mean**2 - log_var.exp()).sum(1)
+    return logits, brightness, kl
+
+
+def negative_elbo(
+    encoder: nn.Module, decoder: Any, images: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """-ln p(x|z) and KL(q(z|x) || N(0, I)) in nats, [N] each; their sum is the negative ELBO."""
+    logits, brightness, kl = parts_of_elbo(encoder, decoder, images, noise)
+    per_pixel = F.binary_cross_entropy_with_logits(logits, brightness, reduction="none")
     return per_pixel.flatten(1).sum(1), kl

@@ -132,14 +132,17 @@ def _loss_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     x, labels = rng.normal(0, 3, (9, 5)), rng.integers(0, 5, 9)
     labels[3] = -100
     grad, per_row = rng.normal(size=x.shape), rng.normal(size=9)
+    pairs = [(rng.normal(0, 3, shape), rng.normal(size=shape)) for shape in [(9, 5), (3, 20_001)]]
+    pairs += [(pairs[0][0], pairs[0][0]), (np.array([np.nan, 1.0]), np.zeros(2))]
+    kinds = ("l1", "mse", "bce")
     return {
         "softplus": [(20 * x, beta) for beta in (1.0, 2.5)],
         "softplus_backward": [(grad, x, beta) for beta in (1.0, 2.5)],
         "log_softmax": [(x, axis) for axis in (0, 1)],
         "log_softmax_backward": [(grad, x, axis) for axis in (0, 1)],
-        "pair_loss": [(kind, x, grad, 0.3) for kind in ("l1", "mse", "bce")],
+        "pair_loss": [(kind, *pair, 0.3) for kind in kinds for pair in pairs],
         "pair_loss_backward": [
-            (kind, np.array(1.5), x, grad, 0.3) for kind in ("l1", "mse", "bce")
+            (kind, np.array(1.5), *pair, 0.3) for kind in kinds for pair in pairs
         ],
         "cross_entropy": [(x, labels, -100)],
         "cross_entropy_backward": [(per_row, x, labels, -100)],

