@@ -147,7 +147,7 @@ class VAE(base.Model):
         self.optimizers["vae"].zero_grad()
         noise = self.draw_latent(images.shape[0])
         logits, brightness, kl = parts_of_elbo(self.encoder, self.generator, images, noise)
-        # All pixels as one sum: it has a kernel, which [N,C,H,W] of a loss have not.
+        # One sum over all pixels has a kernel of its own; a loss of each pixel has not.
         total = F.binary_cross_entropy_with_logits(logits, brightness, reduction="sum")
         reconstruction, kl = total / images.shape[0], kl.mean()
         loss = reconstruction + kl

@@ -13,7 +13,7 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
-from minigan.backends.cpu.channel_sums import RUN, sum_of
+from minigan.backends.cpu.channel_sums import RUN, span, sum_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -21,17 +21,11 @@ _SMALLEST = 1 << 15  # elements that are worth a thread
 
 
 @helper
-def _span(start, end):
-    """Positions start to end; unsigned, which spares the check for negative ones."""
-    return range(np.uintp(start), np.uintp(end))
-
-
-@helper
 def _sum_squares(values, mean, start, end):
     total = np.float64(0)
     for first in range(start, end, RUN):
         part = np.float32(0)
-        for i in _span(first, min(first + RUN, end)):
+        for i in span(first, min(first + RUN, end)):
             part += (values[i] - mean) * (values[i] - mean)
         total += part
     return total
@@ -43,7 +37,7 @@ def _sum_products(a, b, mean, start, end):
     total = np.float64(0)
     for first in range(start, end, RUN):
         part = np.float32(0)
-        for i in _span(first, min(first + RUN, end)):
+        for i in span(first, min(first + RUN, end)):
             part += a[i] * (b[i] - mean)
         total += part
     return total
@@ -68,7 +62,7 @@ def _batch_norm(chunk, chunks, x, weight, bias, eps, n, channels, pixels, y, mea
         m, shift = mean[c], bias[c]
         for b in range(n):
             start = (b * channels + c) * pixels
-            for i in _span(start, start + pixels):
+            for i in span(start, start + pixels):
                 y[i] = (x[i] - m) * scale + shift
 
 
@@ -105,7 +99,7 @@ def _batch_norm_backward(
         slope = np.float32(products * inverse_std * inverse_std / count)
         for b in range(n):
             start = (b * channels + c) * pixels
-            for i in _span(start, start + pixels):
+            for i in span(start, start + pixels):
                 grad_x[i] = scale * (grad[i] - average - (x[i] - m) * slope)
 
 
@@ -116,21 +110,21 @@ def _vectors_norm(chunk, chunks, x, weight, bias, eps, y, mean, var):
     first, end = chunk * channels // chunks, (chunk + 1) * channels // chunks
     total = np.zeros(channels, np.float64)
     for b in range(n):
-        for c in _span(first, end):
+        for c in span(first, end):
             total[c] += x[b, c]
-    for c in _span(first, end):
+    for c in span(first, end):
         mean[c] = total[c] / max(n, 1)
         total[c] = 0.0
     for b in range(n):
-        for c in _span(first, end):
+        for c in span(first, end):
             centred = x[b, c] - mean[c]
             total[c] += centred * centred
     scale = np.empty(channels, np.float32)
-    for c in _span(first, end):
+    for c in span(first, end):
         var[c] = total[c] / max(n, 1)
         scale[c] = weight[c] / np.sqrt(var[c] + eps)
     for b in range(n):
-        for c in _span(first, end):
+        for c in span(first, end):
             y[b, c] = (x[b, c] - mean[c]) * scale[c] + bias[c]
 
 
@@ -143,12 +137,12 @@ def _vectors_norm_backward(
     first, end = chunk * channels // chunks, (chunk + 1) * channels // chunks
     total, products = np.zeros(channels, np.float64), np.zeros(channels, np.float64)
     for b in range(n):
-        for c in _span(first, end):
+        for c in span(first, end):
             total[c] += grad[b, c]
             products[c] += grad[b, c] * (x[b, c] - mean[c])
     average, slope = np.empty(channels, np.float32), np.empty(channels, np.float32)
     scale = np.empty(channels, np.float32)
-    for c in _span(first, end):
+    for c in span(first, end):
         inverse_std = 1.0 / np.sqrt(var[c] + eps)
         grad_bias[c] = total[c]
         grad_weight[c] = products[c] * inverse_std
@@ -156,7 +150,7 @@ def _vectors_norm_backward(
         slope[c] = products[c] * inverse_std * inverse_std / max(n, 1)
         scale[c] = weight[c] * inverse_std
     for b in range(n):
-        for c in _span(first, end):
+        for c in span(first, end):
             grad_x[b, c] = scale[c] * (grad[b, c] - average[c] - (x[b, c] - mean[c]) * slope[c])
 
 
@@ -169,7 +163,7 @@ def _row_norm(chunk, chunks, x, eps, length, xhat, mean, var):
         mean[row] = sum_of(x, start, end) / count
         var[row] = _sum_squares(x, mean[row], start, end) / count
         m, scale = mean[row], np.float32(1.0 / np.sqrt(var[row] + eps))
-        for i in _span(start, end):
+        for i in span(start, end):
             xhat[i] = (x[i] - m) * scale
 
 
@@ -182,7 +176,7 @@ def _row_norm_backward(chunk, chunks, grad, xhat, var, eps, length, out):
         average = np.float32(sum_of(grad, start, end) / count)
         slope = np.float32(_sum_products(grad, xhat, np.float32(0), start, end) / count)
         scale = np.float32(1.0 / np.sqrt(var[row] + eps))
-        for i in _span(start, end):
+        for i in span(start, end):
             out[i] = scale * (grad[i] - average - xhat[i] * slope)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
-from minigan.backends.cpu.channel_sums import RUN
+from minigan.backends.cpu.channel_sums import RUN, span
 from minigan.backends.cpu.logistic import sigmoid_of, softplus_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
@@ -26,18 +26,12 @@ def _runs(chunk, chunks, size):
     return range(chunk * runs // chunks * RUN, (chunk + 1) * runs // chunks * RUN, RUN)
 
 
-@helper
-def _span(first, end):
-    """Positions; unsigned, which spares the check for negative ones."""
-    return range(np.uintp(first), np.uintp(end))
-
-
 @kernel
 def _l1(chunk, chunks, x, target, parts):
     total = np.float64(0)
     for first in _runs(chunk, chunks, x.size):
         part = np.float32(0)
-        for i in _span(first, min(first + RUN, x.size)):
+        for i in span(first, min(first + RUN, x.size)):
             part += abs(x[i] - target[i])
         total += part
     parts[chunk] = total
@@ -48,7 +42,7 @@ def _mse(chunk, chunks, x, target, parts):
     total = np.float64(0)
     for first in _runs(chunk, chunks, x.size):
         part = np.float32(0)
-        for i in _span(first, min(first + RUN, x.size)):
+        for i in span(first, min(first + RUN, x.size)):
             part += (x[i] - target[i]) * (x[i] - target[i])
         total += part
     parts[chunk] = total
@@ -59,7 +53,7 @@ def _bce(chunk, chunks, x, target, parts):
     total = np.float64(0)
     for first in _runs(chunk, chunks, x.size):
         part = np.float32(0)
-        for i in _span(first, min(first + RUN, x.size)):
+        for i in span(first, min(first + RUN, x.size)):
             part += softplus_of(x[i]) - target[i] * x[i]
         total += part
     parts[chunk] = total
@@ -76,7 +70,7 @@ def _scaled_sum(chunk, chunks, parts, scale, out):
 @kernel
 def _l1_backward(chunk, chunks, grad, x, target, scale, out):
     factor = grad[0] * scale
-    for i in _span(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in span(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
         difference = x[i] - target[i]
         rising = factor if difference > 0 else difference * factor  # 0 and NaN stay what they are
         out[i] = -factor if difference < 0 else rising
@@ -85,14 +79,14 @@ def _l1_backward(chunk, chunks, grad, x, target, scale, out):
 @kernel
 def _mse_backward(chunk, chunks, grad, x, target, scale, out):
     factor = np.float32(2) * grad[0] * scale
-    for i in _span(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in span(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
         out[i] = factor * (x[i] - target[i])
 
 
 @kernel
 def _bce_backward(chunk, chunks, grad, x, target, scale, out):
     factor = grad[0] * scale
-    for i in _span(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
+    for i in span(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
         out[i] = factor * (sigmoid_of(x[i]) - target[i])
 
 
