@@ -7,6 +7,7 @@ pytest.importorskip("numba")
 
 linalg = pytest.importorskip("minigan.backends.cpu.linalg")
 matrix_product = pytest.importorskip("minigan.backends.cpu.matrix_product")
+outer_products = pytest.importorskip("minigan.backends.cpu.outer_products")
 turned_product = pytest.importorskip("minigan.backends.cpu.turned_product")
 threads = pytest.importorskip("minigan.backends.cpu.threads")
 
@@ -31,27 +32,45 @@ def _stored(shape, transposed):
     return (matrix.T if transposed else matrix), matrix
 
 
-@pytest.mark.parametrize("b_transposed", [False, True])
-@pytest.mark.parametrize("a_transposed", [False, True])
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_products_equal_numpys(size, a_transposed, b_transposed):
-    m, k, n = size
-    a, stored_a = _stored((m, k), a_transposed)
-    b, stored_b = _stored((k, n), b_transposed)
-    actual = matrix_product.multiply(stored_a, a_transposed, stored_b, b_transposed)
+def _assert_product(actual, a, b):
+    (m, k), n = a.shape, b.shape[1]
     expected = a.astype(np.float64) @ b.astype(np.float64)
     assert (actual.shape, actual.dtype) == ((m, n), np.dtype(np.float32))
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
+
+
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_products_equal_numpys(size, b_transposed):
+    m, k, n = size
+    (a, _), (b, stored_b) = _stored((m, k), False), _stored((k, n), b_transposed)
+    _assert_product(matrix_product.multiply(a, stored_b, b_transposed), a, b)
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_sums_of_outer_products_equal_numpys(size):
+    m, k, n = size
+    (a, stored_a), (b, _) = _stored((m, k), True), _stored((k, n), False)
+    _assert_product(outer_products.multiply(stored_a, b), a, b)
+
+
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("a_transposed", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_each_way_to_store_a_layers_operands(bias, a_transposed, b_transposed):
+    a, b = _stored((40, 30), a_transposed)[0], _stored((30, 70), b_transposed)[0]
+    ends = np.arange(-35, 35, dtype=np.float32) if bias else None
+    slope = 0.25 if bias else 1
+    sums = a.astype(np.float64) @ b.astype(np.float64) + (ends if bias else 0)
+    expected = np.maximum(sums, slope * sums)
+    np.testing.assert_allclose(linalg.product(a, b, ends, slope), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_turned_products_equal_numpys(size):
     m, k, n = size
     a, weight = _stored((m, k), False)[0], _stored((n, k), False)[0]
-    actual = turned_product.multiply(a, weight)
-    expected = a.astype(np.float64) @ weight.astype(np.float64).T
-    assert (actual.shape, actual.dtype) == ((m, n), np.dtype(np.float32))
-    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
+    _assert_product(turned_product.multiply(a, weight), a, weight.T)
 
 
 @pytest.mark.parametrize("b_transposed", [False, True])
@@ -76,7 +95,7 @@ def test_activations_keep_what_is_not_finite(bits):
     bias[:3] = -np.inf, np.nan, np.inf
     for multiply in (
         lambda slope: turned_product.multiply(x, weight, bias, slope),
-        lambda slope: matrix_product.multiply(x, False, weight, True, bias, slope),
+        lambda slope: matrix_product.multiply(x, weight, True, bias, slope),
     ):
         relu, leaky = multiply(0.0)[:, :4], multiply(0.5)[:, :4]
         np.testing.assert_array_equal(relu, np.tile(np.float32([0, np.nan, np.inf, k]), (m, 1)))
@@ -90,13 +109,18 @@ def test_nothing_beyond_the_operands_is_read():
     a[:], b[:] = 1, 2
     for turned in (False, True):
         right = b.reshape(70, 20) if turned else b
-        assert (matrix_product.multiply(a, False, right, turned) == 40).all()
+        assert (matrix_product.multiply(a, right, turned) == 40).all()
+    assert (outer_products.multiply(a.reshape(20, 33), b) == 40).all()
     assert (turned_product.multiply(a, b.reshape(70, 20)) == 40).all()
 
 
-@pytest.mark.parametrize("rows", [64, 80], ids=["turned", "packed"])
-def test_the_bits_do_not_depend_on_the_number_of_threads(rows):
-    a, b = _stored((rows, 700), False)[0], _stored((700, 1000), True)[0]
+@pytest.mark.parametrize(
+    ("rows", "outer"),
+    [(64, False), (80, False), (80, True)],
+    ids=["turned", "packed", "outer products"],
+)
+def test_the_bits_do_not_depend_on_the_number_of_threads(rows, outer):
+    a, b = _stored((rows, 700), outer)[0], _stored((700, 1000), not outer)[0]
     before = threads.get_num_threads()
     try:
         results = []
@@ -110,7 +134,8 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rows):
 
 def test_layers_are_multiplied_here_and_thin_matrices_by_blas(monkeypatch):
     taken = []
-    for module, name in ((matrix_product, "packed"), (turned_product, "turned")):
+    ways = {"packed": matrix_product, "turned": turned_product, "outer": outer_products}
+    for name, module in ways.items():
 
         def multiply(a, *rest, name=name):
             taken.append((name, a.shape))
@@ -128,8 +153,9 @@ def test_layers_are_multiplied_here_and_thin_matrices_by_blas(monkeypatch):
         linalg.matmul(np.ones((m, k), np.float32), np.ones((k, n), np.float32))
     weight = np.ones((500, 600), np.float32)
     linalg.matmul(np.ones((64, 600), np.float32), weight.T)
+    linalg.matmul(weight.T, np.ones((500, 64), np.float32))
     packed = [("packed", shape) for shape in [(64, 100), (20, 64), (64, 600)]]
-    assert taken == [*packed, ("turned", (64, 600))]
+    assert taken == [*packed, ("turned", (64, 600)), ("outer", (500, 600))]
 
 
 def test_which_products_are_turned():

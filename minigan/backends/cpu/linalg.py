@@ -1,5 +1,5 @@
-"""Matrix products: those of a network's layers by `turned_product.py` and `matrix_product.py`, thin
-ones by BLAS.
+"""Matrix products: those of a network's layers by `turned_product.py`, `matrix_product.py` and
+`outer_products.py`, thin ones by BLAS.
 
 A BLAS product is cut into blocks of rows or columns for one-thread calls: NumPy's own BLAS would
 use threads of its own, which keep spinning on the cores for milliseconds after a product while the
@@ -16,7 +16,7 @@ from numba import types
 from numba.np.linalg import _BLAS
 
 from minigan.backends import reference
-from minigan.backends.cpu import matrix_product, turned_product
+from minigan.backends.cpu import matrix_product, outer_products, turned_product
 from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.finish import bias_for, finish
 from minigan.backends.cpu.threads import MAX_CHUNKS, all_float32, kernel, run
@@ -77,15 +77,19 @@ def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -
     b, b_transposed = _stored(b)
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0] if b_transposed else b.shape[1]
-    if a_transposed and bias is None and slope == 1 and _is_tall(m, k, n):
+    plain = bias is None and slope == 1
+    if a_transposed and plain and _is_tall(m, k, n):
         # The transpose, in which the numbers of `a` lie in the order that they are needed in.
-        turned = matrix_product.multiply(b, not b_transposed, a, False)
-        return contiguous(turned.T)
+        few = b if b_transposed else contiguous(b.T)
+        return contiguous(matrix_product.multiply(few, a, False).T)
     end = bias_for(bias, n, slope), slope
     if b_transposed and not a_transposed and turned_product.suits(m, k, n):
         return turned_product.multiply(a, b, *end)
     if matrix_product.suits(m, n):
-        return matrix_product.multiply(a, a_transposed, b, b_transposed, *end)
+        if a_transposed and plain:
+            return outer_products.multiply(a, contiguous(b.T) if b_transposed else b)
+        rows = contiguous(a.T) if a_transposed else a
+        return matrix_product.multiply(rows, b, b_transposed, *end)
     out = empty((m, n), np.float32)
     chunks = _chunks(m * n * k)
     # Blocks of rows lie apart in memory; threads that write columns wait for each other's lines.

@@ -4,8 +4,8 @@ A layer's product has a batch of rows, often 64, for thousands of columns, and a
 both operands, for matrices that are large every way, spends a third of its time on that. Here
 out [M,N] = a [M,K] b [K,N] is cut into tiles of up to 128 rows times COLUMNS columns; a tile
 packs its columns of b, 128 terms at a time, and reads the numbers of `a` where they lie, ROWS rows
-in a register block. A transposed `a` is packed too: its terms are a row of memory apart, and caches
-have few places for what is a power of two apart. A transposed b is interleaved in registers.
+in a register block. A transposed b is interleaved in registers. A transposed `a` is the business
+of `outer_products.py`.
 
 Every element of `out` is one sum over K in order, whatever the tile and the thread.
 """
@@ -20,8 +20,16 @@ from minigan.backends.cpu.aligned import aligned_floats
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.fetching import fetch_run
 from minigan.backends.cpu.finish import NOTHING, finish
-from minigan.backends.cpu.lanes import LANES, WIDE, add, load_wide, move_four, store
-from minigan.backends.cpu.register_block import COLUMNS, ROWS, add_terms, no_terms, row_places
+from minigan.backends.cpu.lanes import LANES, WIDE, load_wide, store
+from minigan.backends.cpu.register_block import (
+    COLUMNS,
+    ROWS,
+    add_terms,
+    no_terms,
+    put_part,
+    put_rows,
+    row_places,
+)
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
@@ -45,30 +53,27 @@ def suits(m: int, n: int) -> bool:
 
 
 def multiply(
-    a: Array,
-    a_transposed: bool,
-    b: Array,
-    b_transposed: bool,
-    bias: Array = NOTHING,
-    slope: float = 1.0,
+    a: Array, b: Array, b_transposed: bool, bias: Array = NOTHING, slope: float = 1.0
 ) -> Array:
-    """a @ b. Where a flag is set, a [M,K] or b [K,N] is given as its C-contiguous transpose.
+    """a @ b of a [M,K] and b [K,N], or where the flag is set b's C-contiguous transpose.
 
     With a bias [N] leaky_relu(a @ b + bias, slope).
     """
-    (m, k), n = a.shape[::-1] if a_transposed else a.shape, b.shape[0 if b_transposed else 1]
+    (m, k), n = a.shape, b.shape[0 if b_transposed else 1]
     out = empty((m, n), np.float32)
-    rows, panels = _tile(m, n)
-    chunks = max(1, min(MAX_CHUNKS, _tiles(m, n, rows, panels), m * n * k // _SMALLEST))
-    steps = (1, m) if a_transposed else (k, 1)
-    run(
-        _multiply, chunks, rows, panels, a, *steps, k, b, b_transposed, bias, np.float32(slope), out
-    )
+    rows, panels = tile_size(m, n)
+    chunks = chunks_of(m, k, n, rows, panels)
+    run(_multiply, chunks, rows, panels, a, b, b_transposed, bias, np.float32(slope), out)
     return out
 
 
+def chunks_of(m: int, k: int, n: int, rows: int, panels: int) -> int:
+    """Of a product in tiles of this size."""
+    return max(1, min(MAX_CHUNKS, _tiles(m, n, rows, panels), m * n * k // _SMALLEST))
+
+
 @lru_cache(maxsize=1024)
-def _tile(m: int, n: int) -> tuple[int, int]:
+def tile_size(m: int, n: int) -> tuple[int, int]:
     """Rows and panels of a tile: large ones, but enough of them."""
     parts, panels = -(-m // _MOST_ROWS), _MOST_PANELS
     while panels > 1 and _tiles(m, n, _rows(m, parts), panels) < _ENOUGH_TILES:
@@ -88,20 +93,16 @@ def _tiles(m: int, n: int, rows: int, panels: int) -> int:
 
 
 @kernel
-def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, b, b_transposed,
-              bias, slope, out):  # fmt: skip
-    """Element (i, r) of `a` is a flat at i * row_step + r * inner_step."""
-    m, n = out.shape
+def _multiply(chunk, chunks, tile_rows, panels, a, b, b_transposed, bias, slope, out):
+    (m, n), inner = out.shape, a.shape[1]
     a_flat, out_flat = a.reshape(-1), out.reshape(-1)
     panel = _DEPTH * COLUMNS
     packed = aligned_floats(panels * panel)
     block = aligned_floats(ROWS * COLUMNS)
-    turned = inner_step != 1  # rows of `a` lie side by side
-    rows_of_a = aligned_floats(tile_rows * _DEPTH) if turned else a_flat
     wide = panels * COLUMNS
     across = (n + wide - 1) // wide
     tiles = across * ((m + tile_rows - 1) // tile_rows)
-    step, upper, whole = np.uintp(ROWS if turned else 1), np.uintp(WIDE), np.uintp(COLUMNS)
+    one, upper, whole = np.uintp(1), np.uintp(WIDE), np.uintp(COLUMNS)
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         i0, j0 = tile // across * tile_rows, tile % across * wide
         i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
@@ -112,15 +113,10 @@ def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, 
                 if b_transposed:
                     _pack_turned(b, j, live, start, terms, packed, to)
                 else:
-                    _pack(b, j, live, start, terms, packed, to)
-            if turned:
-                _pack_rows(a_flat, (i0, i1), inner_step, start, terms, rows_of_a)
+                    pack_columns(b, j, live, start, terms, packed, to)
             fetched = 0  # rows of b
             for i in range(i0, i1, ROWS):
-                if turned:
-                    places = row_places((i - i0) * terms, 1, ROWS)
-                else:
-                    places = row_places(start + i * row_step, row_step, i1 - 1 - i)
+                places = row_places(start + i * inner, inner, i1 - 1 - i)
                 if not b_transposed:
                     # While these rows are computed, what is packed next comes nearer.
                     left, rest = i1 - i, min(inner - start - terms, _DEPTH) - fetched
@@ -130,79 +126,20 @@ def _multiply(chunk, chunks, tile_rows, panels, a, row_step, inner_step, inner, 
                 for j in range(j0, j1, COLUMNS):
                     at, live = np.uintp((j - j0) // COLUMNS * panel), min(COLUMNS, j1 - j)
                     sums = add_terms(
-                        no_terms(), rows_of_a, places, step, packed, at, upper, whole, terms
+                        no_terms(), a_flat, places, one, packed, at, upper, whole, terms
                     )
                     rows = min(ROWS, i1 - i)
                     if live == COLUMNS:
-                        _put_rows(out_flat, np.uintp(i * n + j), np.uintp(n), rows, sums, first)
+                        put_rows(out_flat, np.uintp(i * n + j), np.uintp(n), rows, sums, first)
                     else:
-                        _put_rows(block, np.uintp(0), whole, ROWS, sums, True)
-                        _put_part(out, i, rows, j, live, block, first)
+                        put_rows(block, np.uintp(0), whole, ROWS, sums, True)
+                        put_part(out, i, rows, j, live, block, first)
                 if start + terms == inner and bias.size > 0:
                     finish(out_flat, (i, min(i + ROWS, i1)), (j0, j1), n, bias, slope)
 
 
 @inlined
-def _put_rows(out, at, row, rows, sums, first):
-    """Store the sums of the first `rows` rows, or add them to what is there."""
-    x0, y0, x1, y1, x2, y2, x3, y3, x4, y4, x5, y5 = sums
-    _put(out, at, x0, y0, first)
-    if rows > 1:
-        at += row
-        _put(out, at, x1, y1, first)
-    if rows > 2:
-        at += row
-        _put(out, at, x2, y2, first)
-    if rows > 3:
-        at += row
-        _put(out, at, x3, y3, first)
-    if rows > 4:
-        at += row
-        _put(out, at, x4, y4, first)
-    if rows > 5:
-        at += row
-        _put(out, at, x5, y5, first)
-
-
-@inlined
-def _put(out, at, x, y, first):
-    """Store two wide vectors, or add them to what is there."""
-    after = at + np.uintp(WIDE)
-    if first:
-        store(out, at, x)
-        store(out, after, y)
-    else:
-        store(out, at, add(load_wide(out, at), x))
-        store(out, after, add(load_wide(out, after), y))
-
-
-@inlined
-def _put_part(out, i, rows, j, columns, block, first):
-    """The same for the live part of a block, [ROWS, COLUMNS]."""
-    for r in range(rows):
-        for c in range(columns):
-            before = np.float32(0) if first else out[i + r, j + c]
-            out[i + r, j + c] = before + block[r * COLUMNS + c]
-
-
-@inlined
-def _pack_rows(a, rows, step, start, terms, packed):
-    """Rows of `a`, from and to, by blocks: [blocks, terms, ROWS]; what is beyond the last is 0."""
-    i0, i1 = rows
-    whole = i0 + (i1 - i0) // ROWS * ROWS
-    for r in range(terms):
-        at = (start + r) * step
-        for i in range(i0, whole, ROWS):
-            source, to = np.uintp(at + i), np.uintp((i - i0) * terms + ROWS * r)
-            move_four(a, source, packed, to)
-            move_four(a, source + np.uintp(2), packed, to + np.uintp(2))
-        for i in range(whole, whole + (ROWS if whole < i1 else 0)):
-            to = np.uintp((whole - i0) * terms + ROWS * r + i - whole)
-            packed[to] = a[np.uintp(at + i)] if i < i1 else np.float32(0)
-
-
-@inlined
-def _pack(b, j, live, start, terms, packed, first):
+def pack_columns(b, j, live, start, terms, packed, first):
     """Columns j .. j + live of b, [terms, COLUMNS] in packed from `first` on."""
     flat, stride, whole = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(COLUMNS)
     at, to, wide = np.uintp(start * b.shape[1] + j), np.uintp(first), np.uintp(WIDE)

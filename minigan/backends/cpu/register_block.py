@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan.backends.cpu.lanes import WIDE, add_product, load_number, load_wide, zeros_wide
+from minigan.backends.cpu.lanes import (
+    WIDE,
+    add,
+    add_product,
+    load_number,
+    load_wide,
+    store,
+    zeros_wide,
+)
 from minigan.backends.cpu.threads import inlined
 
 ROWS, COLUMNS = 6, 2 * WIDE
@@ -63,6 +71,49 @@ def add_terms(sums, a, places, step, b, at, upper, row, terms):
         x5, y5 = add_product(x5, v, x), add_product(y5, v, y)
         s += step
     return x0, y0, x1, y1, x2, y2, x3, y3, x4, y4, x5, y5
+
+
+@inlined
+def put_rows(out, at, row, rows, sums, first):
+    """Store the sums of the first `rows` rows, or add them to what is there."""
+    x0, y0, x1, y1, x2, y2, x3, y3, x4, y4, x5, y5 = sums
+    _put(out, at, x0, y0, first)
+    if rows > 1:
+        at += row
+        _put(out, at, x1, y1, first)
+    if rows > 2:
+        at += row
+        _put(out, at, x2, y2, first)
+    if rows > 3:
+        at += row
+        _put(out, at, x3, y3, first)
+    if rows > 4:
+        at += row
+        _put(out, at, x4, y4, first)
+    if rows > 5:
+        at += row
+        _put(out, at, x5, y5, first)
+
+
+@inlined
+def _put(out, at, x, y, first):
+    """Store two wide vectors, or add them to what is there."""
+    after = at + np.uintp(WIDE)
+    if first:
+        store(out, at, x)
+        store(out, after, y)
+    else:
+        store(out, at, add(load_wide(out, at), x))
+        store(out, after, add(load_wide(out, after), y))
+
+
+@inlined
+def put_part(out, i, rows, j, columns, block, first):
+    """The same for the live part of a block, [ROWS, COLUMNS]."""
+    for r in range(rows):
+        for c in range(columns):
+            before = np.float32(0) if first else out[i + r, j + c]
+            out[i + r, j + c] = before + block[r * COLUMNS + c]
 
 
 @inlined
