@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from minigan.backends import reference
-from minigan.backends.cpu import conv, threads, winograd, winograd_plan
+from minigan.backends.cpu import conv, threads, winograd, winograd_order, winograd_plan
 from minigan.backends.cpu.winograd_images import Images
 from minigan.backends.cpu.winograd_matrices import TILES, matrices, tables
+from minigan.backends.cpu.winograd_order import needed_units, unit_of
 from minigan.backends.cpu.winograd_phases import place, reach
 from minigan.backends.cpu.winograd_plan import Part
 from minigan.backends.cpu.winograd_rows import Rows
@@ -193,6 +194,60 @@ def test_each_phase_of_a_channel_has_a_place_of_its_own():
     places = [place.py_func(phase, 2, c, 5) for phase in range(4) for c in range(5)]
     assert sorted(places) == list(range(20))
     assert [place.py_func(phase, 2, 0, 5) // 5 for phase in range(4)] == [1, 0, 2, 3]
+
+
+@pytest.mark.parametrize("across", [1, 2, 3])
+@pytest.mark.parametrize("block", [(0, 2, 0, 2, 1, 1), (1, 4, 0, 3, 0, 1), (2, 3, 1, 2, 1, 0)])
+def test_tiles_that_a_point_needs_lie_side_by_side(block, across):
+    g0, g1, t0, t1, short_row, short_column = block
+    rows, order = t1 - t0, {}
+    for group in range(g0, g1):
+        for ty in range(rows):
+            for tx in range(across):
+                order[unit_of.py_func(group, ty, tx, block, across)] = ty, tx
+    assert sorted(order) == list(range((g1 - g0) * rows * across))
+    for kind, (first, last) in enumerate(needed_units(block, across)):
+        infinite_row, infinite_column = divmod(kind, 2)
+        for unit, (ty, tx) in order.items():
+            short = infinite_row & short_row and ty == rows - 1
+            short = short or (infinite_column & short_column and tx == across - 1)
+            assert (first <= unit < last) == (not short)
+
+
+def test_short_tiles_have_fewer_products_and_the_same_bits(monkeypatch):
+    x, weight, grad, _, _, _ = arrays((64, 8, 14, 14, 8, 4, 2, (1, 1)))
+    x, weight, grad = (array.astype(np.float32) for array in (x, weight, grad))
+    put_in_lanes(monkeypatch, (IMAGES, IMAGES))
+
+    def maps():
+        winograd_plan._plan.cache_clear()
+        return (
+            winograd.conv2d(x, weight, None, 2, (1, 1), (7, 7)),
+            winograd.conv2d_input_grad(grad, weight, None, 2, (1, 1), (14, 14)),
+            winograd.conv2d_weight_grad(x, grad, 2, (1, 1), (4, 4)),
+        )
+
+    blocks, products = [], []
+    needed = Images.needed
+
+    def counted(tiling, block):
+        blocks.append(needed(tiling, block))
+        products.append(int(np.diff(blocks[-1])[winograd_order.kinds(5), 0].sum()))
+        return blocks[-1]
+
+    def everything(tiling, block):
+        whole = needed(tiling, block)
+        whole[:] = whole[0]
+        return whole
+
+    monkeypatch.setattr(Images, "needed", counted)
+    short = maps()
+    whole_blocks = sum(int(block[0, 1]) for block in blocks)
+    assert sum(products) * 100 == 81 * 25 * whole_blocks
+    monkeypatch.setattr(Images, "needed", everything)
+    for one, other in zip(short, maps(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    winograd_plan._plan.cache_clear()
 
 
 def chosen(n, c, k, kernel, stride, size, dilation=1):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.winograd_matrices import TILES, UPSAMPLED
-from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for
+from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for, sizes_for
 from minigan.backends.protocol import Array, Pair
 
 _TILES = {tile.taps: tile for tile in TILES if tile is not UPSAMPLED}
@@ -37,9 +37,7 @@ def suits(n: int, c: int, weight_shape: tuple[int, ...], stride: Pair, dilation:
 
 
 def _sizes(n: int, c: int, k: int, kernel: int, stride: int, size: Pair) -> Sizes:
-    tile = _TILES[-(-kernel // stride)]
-    tiles = -(-size[0] // tile.outputs), -(-size[1] // tile.outputs)
-    return Sizes(n, c, k, kernel, stride, tile, tiles)
+    return sizes_for(n, c, k, kernel, stride, _TILES[-(-kernel // stride)], size)
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, size: Pair

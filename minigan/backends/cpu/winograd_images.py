@@ -4,9 +4,9 @@ LANES images lie side by side, pixel by pixel, in a plane [rows, columns, LANES]
 them. A transform of a tile is then sums of whole vectors, wherever the tile lies and whatever the
 stride, and the only shuffling is that of the images into the plane and back.
 
-Tiles are in the order (group of LANES images, row of tiles, column of tiles, image). Windows of
-inputs and tiles of outputs differ in size, stride and matrix alone, so one function reads both, and
-its transpose writes both.
+The tiles of LANES images at one place are a unit, and `winograd_order.py` says in what order units
+are. Windows of inputs and tiles of outputs differ in size, stride and matrix alone, so one function
+reads both, and its transpose writes both.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, ru
 from minigan.backends.cpu.turn import turn
 from minigan.backends.cpu.winograd_matrices import TILES, Tile, tables
 from minigan.backends.cpu.winograd_mix import mixer
+from minigan.backends.cpu.winograd_order import needed_units, unit_of
 from minigan.backends.cpu.winograd_phases import place
 from minigan.backends.cpu.winograd_products import BLOCK
 from minigan.backends.protocol import Array, Pair
@@ -144,14 +145,13 @@ def _to_points(source, first, last, block, across, kind, a, m, window, stride, p
     which have the size m of a step from tile to tile; a numbers along an axis."""
     dense, planes, scratch = work
     channels, height, width = source.shape[1:]
-    g0, g1, t0, t1 = block
+    g0, g1, t0, t1, _, _ = block
     rows, columns = _plane(m, window, stride, t1 - t0, across)
     top, point = stride * m * t0 - pad[0], points.strides[0] // points.itemsize
     y0 = min(height, max(0, top))
     y1, inside = max(y0, min(height, top + rows)), max(0, min(width, columns - pad[1]))
     step, hop, wide = stride * columns * LANES, stride * LANES, window * LANES
     plane = rows * columns * LANES
-    unit = 0
     for group in range(g0, g1):
         for channel in range(first, last):
             _lift(source, channel, group, y0, y1, dense)
@@ -165,6 +165,7 @@ def _to_points(source, first, last, block, across, kind, a, m, window, stride, p
                     _fill(planes, to, inside, np.float32(0))
         for ty in range(t1 - t0):
             for tx in range(across):
+                unit = unit_of(group, ty, tx, block, across)
                 for phase in range(stride * stride):
                     y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
                     for channel in range(first, last):
@@ -185,7 +186,6 @@ def _to_points(source, first, last, block, across, kind, a, m, window, stride, p
                             _windows_in(
                                 kind, scratch, 0, LANES, wide, points, to, point, a * point, a
                             )
-                unit += 1
 
 
 @helper
@@ -195,7 +195,7 @@ def _from_points(
     """Channels' outputs A^T P A of the tiles, or their windows B P B^T, which overlap; + bias."""
     dense, planes, scratch = work
     channels, height, width = out.shape[1:]
-    g0, g1, t0, t1 = block
+    g0, g1, t0, t1, _, _ = block
     rows, columns = _plane(m, window, stride, t1 - t0, across)
     top, point = stride * m * t0 - pad[0], points.strides[0] // points.itemsize
     y0 = min(height, max(0, top))
@@ -205,11 +205,11 @@ def _from_points(
     end = height if t1 == down else y1
     step, hop, wide = stride * columns * LANES, stride * LANES, window * LANES
     plane = rows * columns * LANES
-    unit = 0
     for group in range(g0, g1):
         _fill(planes, np.uintp(0), (last - first) * rows * columns, np.float32(0))
         for ty in range(t1 - t0):
             for tx in range(across):
+                unit = unit_of(group, ty, tx, block, across)
                 for phase in range(stride * stride):
                     y, x = stride * m * ty + phase // stride, stride * m * tx + phase % stride
                     for channel in range(first, last):
@@ -230,7 +230,6 @@ def _from_points(
                             _windows_added(
                                 kind, scratch, 0, wide, LANES, planes, to, step, hop, window
                             )
-                unit += 1
         for channel in range(first, last):
             if shared > y0:
                 _lift(out, channel, group, y0, shared, dense)
@@ -323,22 +322,36 @@ def _fullest(groups: int, columns: int, most: int) -> int:
 class Images:
     """The tiles of n images, and the blocks of them that are in work at a time."""
 
-    def __init__(self, n: int, tiles: Pair, tile: Tile, stride: int, pad: Pair, most: int) -> None:
+    def __init__(
+        self, n: int, tiles: Pair, short: Pair, tile: Tile, stride: int, pad: Pair, most: int
+    ) -> None:
         self._tiles, self._tile, self._stride, self._pad = tiles, tile, stride, pad
         self._kind = TILES.index(tile)
         groups, (down, across) = -(-n // LANES), tiles
         step = _fullest(groups, down * across * LANES, most)
         length = min(down, max(1, most // (across * LANES)))
         self.blocks: list[_Block] = [
-            (g, min(groups, g + step), t, min(down, t + length))
+            (
+                g,
+                min(groups, g + step),
+                t,
+                min(down, t + length),
+                short[0] & (t + length >= down),
+                short[1],
+            )
             for g in range(0, groups, step)
             for t in range(0, down, length)
         ]
 
     def columns(self, block: _Block) -> int:
         """How many tiles, those of lanes without an image among them."""
-        g0, g1, t0, t1 = block
+        g0, g1, t0, t1 = block[:4]
         return (g1 - g0) * (t1 - t0) * self._tiles[1] * LANES
+
+    def needed(self, block: _Block) -> Array:
+        """[4,2]: blocks of BLOCK tiles, from and to, that planes of each kind need."""
+        units = needed_units(block, self._tiles[1]) * LANES
+        return np.stack((units[:, 0] // BLOCK, -(-units[:, 1] // BLOCK)), axis=1)
 
     def read(self, x: Array, grad: Array, block: _Block, v: Array, q: Array) -> None:
         """V of all channels of x and Q of all of grad; either may be empty."""

@@ -12,7 +12,8 @@ where the j are the products of point f: one, or more where a map is several con
 same windows. C' counts the phases of the stride (`winograd_phases.py`).
 
 V, Q and the products are stored by blocks of BLOCK tiles, [points, L/BLOCK, channels, BLOCK], 0
-beyond the last tile. L tiles are in work at a time, as many as the caches hold.
+beyond the last tile, and the products where a tile needs none (`winograd_order.py`). L tiles are in
+work at a time, as many as the caches hold.
 
 What becomes the lanes of a vector when a tile is transformed is decided by size: the images of a
 batch (`winograd_images.py`) or the tiles of a row (`winograd_rows.py`). The weights' transforms are
@@ -22,6 +23,7 @@ same; the products are in `winograd_products.py`.
 
 from __future__ import annotations
 
+import math
 import os
 from functools import lru_cache
 from typing import NamedTuple
@@ -35,6 +37,7 @@ from minigan.backends.cpu.threads import chunks_for, run
 from minigan.backends.cpu.winograd_images import Images
 from minigan.backends.cpu.winograd_kept import kept
 from minigan.backends.cpu.winograd_matrices import UPSAMPLED, Tile, product_points
+from minigan.backends.cpu.winograd_order import kinds
 from minigan.backends.cpu.winograd_phases import everywhere, reach
 from minigan.backends.cpu.winograd_products import BLOCK, add_products, multiply, points_apart
 from minigan.backends.cpu.winograd_rows import Rows
@@ -70,6 +73,16 @@ class Sizes(NamedTuple):
     tile: Tile
     tiles: Pair
     """Of an image: rows and columns."""
+    short: Pair
+    """1 if the last row, the last column of tiles has outputs left over."""
+
+
+def sizes_for(n: int, c: int, k: int, kernel: int, stride: int, tile: Tile, size: Pair) -> Sizes:
+    """For outputs of a size in pixels."""
+    m = tile.outputs
+    tiles = -(-size[0] // m), -(-size[1] // m)
+    short = int(size[0] % m > 0), int(size[1] % m > 0)
+    return Sizes(n, c, k, kernel, stride, tile, tiles, short)
 
 
 class Part(NamedTuple):
@@ -87,10 +100,11 @@ def fastest(sizes: Sizes) -> tuple[float, list[Part]]:
     Images that fill no vector may be left to rows: 50 in the lanes would cost as much as 64. But
     each part reads all the weights, and its last register block may be empty but for a few tiles.
     """
-    n, c, k, kernel, stride, tile, (down, across) = sizes
+    n, c, k, kernel, stride, tile, (down, across), short = sizes
     channels, points, planes = c * stride**2, tile.window**2, tile.products**2
     multiplied = int(np.diff(_reach(sizes)).sum()) * k
     weights = planes * channels * k
+    needed = math.prod(1 - s / (tile.products * t) for s, t in zip(short, sizes.tiles, strict=True))
 
     def nanoseconds(part: Part) -> float:
         images = part.last - part.first
@@ -98,8 +112,9 @@ def fastest(sizes: Sizes) -> tuple[float, list[Part]]:
         window, output = _TRANSFORMS[part.lanes]
         a_tile = points * channels * window + planes * k * output
         columns = -(-filled * down * across // COLUMNS) * COLUMNS
+        products = columns * multiplied * (needed if part.lanes is Images else 1)
         transforms = filled * down * across * a_tile
-        return transforms + columns * multiplied * _PRODUCT + weights * _WEIGHT
+        return transforms + products * _PRODUCT + weights * _WEIGHT
 
     whole = n // LANES * LANES
     choices = [[Part(0, n, Images)]]
@@ -133,6 +148,7 @@ class _Block(NamedTuple):
     tiling: Images | Rows
     tiles: tuple[int, ...]  # as the tiling names them
     length: int  # in blocks of BLOCK tiles
+    needed: Array  # of these, by the kinds of planes
 
 
 class _Products(NamedTuple):
@@ -142,12 +158,14 @@ class _Products(NamedTuple):
     rows_reach: Array
     starts: Array
     pairs: Array
+    kinds: Array
 
 
 def _products(planes: int, triples: Array, reach: Array, rows_reach: Array) -> _Products:
     """`triples` [.,3]: planes of the results in order, and of U and the other factor."""
     starts = np.searchsorted(triples[:, 0], np.arange(planes + 1))
-    return _Products(reach, rows_reach, starts, contiguous(triples[:, 1:]))
+    of_planes = kinds(math.isqrt(planes))
+    return _Products(reach, rows_reach, starts, contiguous(triples[:, 1:]), of_planes)
 
 
 _NO_IMAGES = np.empty((0, 0, 0, 0), np.float32)
@@ -169,7 +187,7 @@ class Plan:
     def __init__(
         self, sizes: Sizes, pad: Pair, parts: tuple[Part, ...], most: int, keep: bool
     ) -> None:
-        _, self._c, self._k, _, self._stride, tile, tiles = sizes
+        _, self._c, self._k, _, self._stride, tile, tiles, short = sizes
         self._tile, self._channels, self._keep = tile, sizes.c * sizes.stride**2, keep
         self._points, self._planes = tile.window**2, tile.products**2
         self._reach = _reach(sizes)
@@ -187,10 +205,10 @@ class Plan:
         self._back = _products(self._points, back, all_of_k, rows)
         self._blocks: list[_Block] = []
         for first, last, lanes in parts:
-            tiling = lanes(last - first, tiles, tile, sizes.stride, pad, most)
+            tiling = lanes(last - first, tiles, short, tile, sizes.stride, pad, most)
             for block in tiling.blocks:
-                length = -(-tiling.columns(block) // BLOCK)
-                self._blocks.append(_Block(slice(first, last), tiling, block, length))
+                length, needed = -(-tiling.columns(block) // BLOCK), tiling.needed(block)
+                self._blocks.append(_Block(slice(first, last), tiling, block, length, needed))
         self._longest = max((block.length for block in self._blocks), default=0)
 
     def conv2d(self, x: Array, weight: Array, bias: Array | None, out: Array) -> Array:
@@ -199,10 +217,10 @@ class Plan:
         x, bias = contiguous(x), _filled(bias, self._k)
         all_v = self._array(self._points, self._channels)
         all_products = self._array(self._planes, self._k)
-        for images, tiling, tiles, length in self._blocks:
+        for images, tiling, tiles, length, needed in self._blocks:
             v, products = all_v[:, :length], all_products[:, :length]
             tiling.read(x[images], _NO_IMAGES, tiles, v, v)
-            _multiply(u, (u.shape[2], 1), v, self._forward, products)
+            _multiply(u, (u.shape[2], 1), v, self._forward, needed, products)
             tiling.write_outputs(products, tiles, bias, out[images])
         return out
 
@@ -212,10 +230,10 @@ class Plan:
         grad, bias = contiguous(grad), _filled(bias, self._c)
         all_q = self._array(self._planes, self._k)
         all_d = self._array(self._points, self._channels)
-        for images, tiling, tiles, length in self._blocks:
+        for images, tiling, tiles, length, needed in self._blocks:
             q, d = all_q[:, :length], all_d[:, :length]
             tiling.read(_NO_IMAGES, grad[images], tiles, q, q)
-            _multiply(u, (1, u.shape[2]), q, self._back, d)
+            _multiply(u, (1, u.shape[2]), q, self._back, needed, d)
             tiling.write_windows(d, tiles, bias, out[images])
         return out
 
@@ -230,10 +248,13 @@ class Plan:
         all_v, all_q = self._array(self._points, padded), self._array(self._planes, self._k)
         all_v[:, :, self._channels :] = 0
         begins, chunks = True, chunks_for(self._planes * padded // COLUMNS, 1)
-        for images, tiling, tiles, length in self._blocks:
+        for images, tiling, tiles, length, needed in self._blocks:
             v, q = all_v[:, :length], all_q[:, :length]
             tiling.read(x[images], grad[images], tiles, v, q)
-            run(add_products, chunks, q, v, self._of, self._reach, begins, sums)
+            run(
+                add_products, chunks, q, v, self._of, self._reach, self._forward.kinds, needed,
+                begins, sums,
+            )  # fmt: skip
             begins = False
         return from_points(sums, self._tile, self._stride, shape)
 
@@ -254,6 +275,9 @@ def _filled(bias: Array | None, channels: int) -> Array:
     return np.zeros(channels, np.float32) if bias is None else contiguous(bias)
 
 
-def _multiply(u: Array, steps: Pair, b: Array, how: _Products, out: Array) -> None:
+def _multiply(u: Array, steps: Pair, b: Array, how: _Products, needed: Array, out: Array) -> None:
     chunks = chunks_for(out.shape[0] * out.shape[1], 2)
-    run(multiply, chunks, u, *steps, how.reach, b, how.rows_reach, how.starts, how.pairs, out)
+    run(
+        multiply, chunks, u, *steps, how.reach, b, how.rows_reach, how.starts, how.pairs, how.kinds,
+        needed, out,
+    )  # fmt: skip

@@ -5,7 +5,8 @@ vectors, each after the other, and neither operand is copied first. Points are s
 apart than their size, because a cache has few places for what lies a power of two apart, and a
 transform writes all points at once.
 
-Where weights are 0 nothing is multiplied: see `winograd_phases.py`.
+Where weights are 0 nothing is multiplied: see `winograd_phases.py`. Nor is it in tiles that do not
+need a point: see `winograd_order.py`.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ def points_apart(points: int, *shape: int) -> Array:
 
 
 @kernel
-def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, starts, pairs, out):
+def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, starts, pairs, kinds,
+             needed, out):  # fmt: skip
     """out[f] = sum of A[p] b[q] over the pairs (p, q) from starts[f] to starts[f + 1].
 
     b [points, L/BLOCK, inner, BLOCK], out the same with the rows of A. Element (i, r) of A[p] is
     a[p] flat at i * row_step + r * inner_step, so that a matrix and its transpose are read where
-    they lie. It is 0 where r is not in reach[p], from and to, or i not in rows_reach[f].
+    they lie. It is 0 where r is not in reach[p], from and to, or i not in rows_reach[f]. The
+    results of blocks that are not in needed[kinds[f]] are 0.
     """
     points, blocks, rows = out.shape[:3]
     a_point, inner = a.strides[0] // a.itemsize, b.shape[2]
@@ -53,9 +56,13 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
     groups = (blocks + most - 1) // most
     units = points * groups
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
-        f, block0 = unit // groups, unit % groups * most
-        block1, (i0, i1) = min(blocks, block0 + most), rows_reach[f]
-        _clear(out, f, (block0, block1), i0, i1)
+        f, begin = unit // groups, unit % groups * most
+        end, (i0, i1) = min(blocks, begin + most), rows_reach[f]
+        block0 = min(end, max(begin, needed[kinds[f], 0]))
+        block1 = max(block0, min(end, needed[kinds[f], 1]))
+        _clear(out, f, begin, block0, 0, 0)
+        _clear(out, f, block0, block1, i0, i1)
+        _clear(out, f, block1, end, 0, 0)
         next_f = min(unit + 1, units - 1) // groups
         next_a = pairs[starts[next_f], 0] * a_point + rows_reach[next_f, 0] * row_step
         for first in range(i0, i1, _ROWS):
@@ -65,7 +72,7 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
                 r0, r1 = reach[p]
                 for block in range(block0, block1, _TOGETHER):
                     # Where registers are many the second vector is the next block's, if any.
-                    alone = _TOGETHER == 2 and block + 1 == blocks
+                    alone = _TOGETHER == 2 and block + 1 == block1
                     upper = np.uintp(WIDE if _TOGETHER == 1 else 0 if alone else inner * BLOCK)
                     for start in range(r0, max(r1, r0 + 1), _DEPTH):
                         terms = min(_DEPTH, r1 - start)
@@ -115,12 +122,12 @@ def _add_rows(a, a_at, steps, rows, b, at, upper, terms, out, to, next_block, al
 
 
 @helper
-def _clear(out, f, of_blocks, i0, i1):
-    """Zeros in the rows of a point that are not between i0 and i1."""
-    blocks, rows = out.shape[1:3]
+def _clear(out, f, block0, block1, i0, i1):
+    """Zeros in the rows of a point that are not between i0 and i1, in the blocks from, to."""
+    rows = out.shape[2]
     f_point, next_block = f * (out.strides[0] // out.itemsize), np.uintp(rows * BLOCK)
-    for block in range(of_blocks[0], of_blocks[1], _TOGETHER):
-        alone = _TOGETHER == 2 and block + 1 == blocks
+    for block in range(block0, block1, _TOGETHER):
+        alone = _TOGETHER == 2 and block + 1 == block1
         for beyond in range(rows - (i1 - i0)):
             i = beyond if beyond < i0 else beyond + i1 - i0
             to = np.uintp(f_point + (block * rows + i) * BLOCK)
@@ -144,11 +151,11 @@ def _put(out, at, next_block, alone, x, y):
 
 
 @kernel
-def add_products(chunk, chunks, q, v, of, reach, begins, sums):
+def add_products(chunk, chunks, q, v, of, reach, kinds, needed, begins, sums):
     """sums[f] += Q[f] V[of[f]]^T, sums [points, K, C' in whole register blocks], like V's channels.
 
     What is there before is not read if this begins the sums. Channels out of reach[f] are none of
-    them, and may hold anything.
+    them, and may hold anything. Nor are blocks that are not in needed[kinds[f]].
     """
     points, blocks, rows = q.shape[:3]
     channels = v.shape[2]
@@ -163,9 +170,11 @@ def add_products(chunk, chunks, q, v, of, reach, begins, sums):
         first, last = reach[f]
         if c >= last or c + COLUMNS <= first:
             continue
-        block0 = unit % pieces * together
+        block0, (needed0, needed1) = unit % pieces * together, needed[kinds[f]]
         begin = begins and block0 == 0
-        block1 = min(blocks, block0 + together)
+        block0, block1 = max(block0, needed0), min(blocks, block0 + together, needed1)
+        if block1 <= block0 and not begin:
+            continue
         for block in range(block0, block1):
             for part in range(0, COLUMNS, 8):
                 start = of[f] * v_point + (block * channels + c + part) * BLOCK

@@ -24,7 +24,7 @@ from minigan.backends.cpu.lanes import (
 )
 from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
 from minigan.backends.cpu.winograd_matrices import Tile, matrices
-from minigan.backends.cpu.winograd_phases import place
+from minigan.backends.cpu.winograd_phases import everywhere, place
 from minigan.backends.cpu.winograd_products import BLOCK
 from minigan.backends.protocol import Array, Pair
 
@@ -382,7 +382,9 @@ def _write_windows(chunk, chunks, d, row0, rows, pad, m, stride, b, tiles, bias,
 class Rows:
     """The tiles of n images, and the blocks of them that are in work at a time."""
 
-    def __init__(self, n: int, tiles: Pair, tile: Tile, stride: int, pad: Pair, most: int) -> None:
+    def __init__(
+        self, n: int, tiles: Pair, short: Pair, tile: Tile, stride: int, pad: Pair, most: int
+    ) -> None:
         self._tiles, self._m, self._stride, self._pad = tiles, tile.outputs, stride, pad
         self._a_matrix, _, self._b = matrices(tile.outputs, tile.taps)
         self._at, self._bt = (np.ascontiguousarray(t.T) for t in (self._a_matrix, self._b))
@@ -393,6 +395,10 @@ class Rows:
     def columns(self, block: _Block) -> int:
         """How many tiles."""
         return block[1] * self._tiles[1]
+
+    def needed(self, block: _Block) -> Array:
+        """[4,2]: blocks of BLOCK tiles, from and to, that planes of each kind need."""
+        return everywhere(4, -(-self.columns(block) // BLOCK))
 
     def read(self, x: Array, grad: Array, block: _Block, v: Array, q: Array) -> None:
         """V of all channels of x and Q of all of grad; either may be empty."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.winograd_matrices import UPSAMPLED
-from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for
+from minigan.backends.cpu.winograd_plan import AT_MOST, EXACT, Sizes, fastest, plan_for, sizes_for
 from minigan.backends.protocol import Array, Pair
 
 # Nanoseconds of upsample_conv.py on one core (AMD Zen 4), for each of its 9 products of a pixel.
@@ -29,8 +29,7 @@ def suits(n: int, c: int, k: int, size: Pair) -> bool:
 
 
 def _sizes(n: int, c: int, k: int, size: Pair) -> Sizes:
-    tiles = -(-size[0] // UPSAMPLED.step), -(-size[1] // UPSAMPLED.step)
-    return Sizes(n, c, k, 3, 1, UPSAMPLED, tiles)
+    return sizes_for(n, c, k, 3, 1, UPSAMPLED, (2 * size[0], 2 * size[1]))
 
 
 def upsample_conv2d(x: Array, weight: Array, bias: Array | None) -> Array:
