@@ -54,7 +54,9 @@ class _IncludedAsIs(_Included):
         """Nothing to do."""
 
 
-def _compiler(library: type[JITCodeLibrary]) -> type[Compiler]:
+def compiler_with(library: type[JITCodeLibrary]) -> type[Compiler]:
+    """Numba's compiler, which puts a function into a library of this kind."""
+
     class Including(Compiler):
         def compile_extra(self, func: Callable[..., Any]) -> Any:
             codegen = self.state.targetctx.codegen()
@@ -64,7 +66,7 @@ def _compiler(library: type[JITCodeLibrary]) -> type[Compiler]:
     return Including
 
 
-_optimised, _as_is = _compiler(_Included), _compiler(_IncludedAsIs)
+_optimised, _as_is = compiler_with(_Included), compiler_with(_IncludedAsIs)
 
 
 def included(**options: Any) -> Callable[..., Any]:

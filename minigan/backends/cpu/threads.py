@@ -27,7 +27,6 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import event
 
@@ -41,6 +40,7 @@ from minigan.backends.cpu.handover import (
     serve,
 )
 from minigan.backends.cpu.included import included, included_as_is
+from minigan.backends.cpu.machine_code import machine_code
 from minigan.backends.cpu.stamp import stamp
 from minigan.backends.recorded import Action, Tape, raw, tape
 from minigan.errors import ConfigError
@@ -75,9 +75,9 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     entry = FunctionType(code, names, function.__name__)
     entry.__qualname__ = f"{function.__qualname__}.{stamp(Path(place.co_filename))}"
     try:
-        return numba.njit(cache=True, **_ENTRY_OPTIONS)(entry)
+        return machine_code(cache=True, **_ENTRY_OPTIONS)(entry)
     except RuntimeError:  # neither the package's nor the user's cache folder can be written
-        return numba.njit(**_ENTRY_OPTIONS)(entry)
+        return machine_code(**_ENTRY_OPTIONS)(entry)
 
 
 def _entry(desk: int, helpers: int, chunks: int, *args: Any) -> Any:

@@ -1,0 +1,53 @@
+"""Compiling what no compiled code calls: on disk it has machine code only.
+
+Beside a function's machine code numba keeps its LLVM code, for what is compiled later to include
+it. Nothing includes a kernel's entry (threads.py), and to read that code again, with all that the
+entry includes, took a quarter of the first step of a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+import numba
+from llvmlite import ir
+from numba.core.codegen import JITCodeLibrary
+
+from minigan.backends.cpu.included import compiler_with
+
+
+class _MachineCode(JITCodeLibrary):
+    """A function that is loaded without its LLVM code."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.enable_object_caching()
+
+    def serialize_using_object_code(self) -> tuple[str, str, tuple[bytes, bytes]]:
+        self._ensure_finalized()
+        # Numba finds no machine code but that of functions which the LLVM code defines.
+        names = [
+            function.name
+            for function in self.get_defined_functions()
+            if function.linkage == llvmlite.binding.Linkage.external
+        ]
+        return self.name, "object", (self._get_compiled_object(), _nothing(names))
+
+
+def _nothing(names: list[str]) -> bytes:
+    """LLVM code of functions of these names that do nothing."""
+    module = ir.Module()
+    for name in names:
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), []), name)
+        ir.IRBuilder(function.append_basic_block()).ret_void()
+    return bytes(llvmlite.binding.parse_assembly(str(module)).as_bitcode())
+
+
+_compiler = compiler_with(_MachineCode)
+
+
+def machine_code(**options: Any) -> Callable[..., Any]:
+    """`numba.njit` for what is called from Python only."""
+    return numba.njit(pipeline_class=_compiler, **options)
