@@ -32,6 +32,14 @@ if "MINIGAN_REQUIRE_TORCH" in os.environ and importlib.util.find_spec("torch") i
     raise pytest.UsageError("MINIGAN_REQUIRE_TORCH is set, but PyTorch is not installed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Parallel workers take neighbouring tests, which share fixtures, and from each other at the
+    end: with one test after the other by turns, each worker made all fixtures, and one came to wait
+    minutes for the other."""
+    if getattr(config.option, "dist", None) == "load":
+        config.option.dist = "worksteal"
+
+
 @pytest.fixture(autouse=True)
 def fixed_seeds() -> None:
     """Every test starts from the same random numbers, whichever tests ran before it."""

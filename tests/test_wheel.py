@@ -1,10 +1,12 @@
 """The wheel is complete: installed into an environment without this checkout, it trains."""
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,9 @@ def test_it_trains_two_steps_where_the_checkout_is_not(wheel, tmp_path):
     (site,) = env.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     where = "import minigan; print(minigan.__file__)"
-    out = subprocess.run([python, "-c", where], cwd=tmp_path, check=True, capture_output=True)
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True, env=outside)
+    out = run([python, "-c", where])
     assert str(env) in out.stdout.decode()
 
     flags = [
@@ -61,7 +65,7 @@ def test_it_trains_two_steps_where_the_checkout_is_not(wheel, tmp_path):
         "run",
     ]
     command = [env / "bin" / "minigan", "train", "acgan", *flags]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    run(command)
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["step"] for row in rows] == [1, 2]
