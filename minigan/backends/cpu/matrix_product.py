@@ -26,8 +26,7 @@ from minigan.backends.cpu.register_block import (
     ROWS,
     add_terms,
     no_terms,
-    put_part,
-    put_rows,
+    put_block,
     row_places,
 )
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
@@ -36,7 +35,7 @@ from minigan.backends.protocol import Array
 
 _MOST_ROWS, _FEWEST_ROWS = 22 * ROWS, 6 * ROWS  # of a tile: many use the packed columns well
 _MOST_PANELS = 4  # of COLUMNS to a tile: its rows of b and of out are then long runs of memory
-_DEPTH = 128  # terms at a time: a panel stays near the first-level cache, a tile's in the second
+DEPTH = 128  # terms at a time: a panel stays near the first-level cache, a tile's in the second
 _ENOUGH_TILES = 8  # for some threads
 _SMALLEST = 1 << 18  # multiply-adds that are worth a thread
 
@@ -96,7 +95,7 @@ def _tiles(m: int, n: int, rows: int, panels: int) -> int:
 def _multiply(chunk, chunks, tile_rows, panels, a, b, b_transposed, bias, slope, out):
     (m, n), inner = out.shape, a.shape[1]
     a_flat, out_flat = a.reshape(-1), out.reshape(-1)
-    panel = _DEPTH * COLUMNS
+    panel = DEPTH * COLUMNS
     packed = aligned_floats(panels * panel)
     block = aligned_floats(ROWS * COLUMNS)
     wide = panels * COLUMNS
@@ -106,8 +105,8 @@ def _multiply(chunk, chunks, tile_rows, panels, a, b, b_transposed, bias, slope,
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         i0, j0 = tile // across * tile_rows, tile % across * wide
         i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
-        for start in range(0, inner, _DEPTH):
-            terms, first = min(inner - start, _DEPTH), start == 0
+        for start in range(0, inner, DEPTH):
+            terms, first = min(inner - start, DEPTH), start == 0
             for j in range(j0, j1, COLUMNS):
                 to, live = (j - j0) // COLUMNS * panel, min(COLUMNS, j1 - j)
                 if b_transposed:
@@ -119,7 +118,7 @@ def _multiply(chunk, chunks, tile_rows, panels, a, b, b_transposed, bias, slope,
                 places = row_places(start + i * inner, inner, i1 - 1 - i)
                 if not b_transposed:
                     # While these rows are computed, what is packed next comes nearer.
-                    left, rest = i1 - i, min(inner - start - terms, _DEPTH) - fetched
+                    left, rest = i1 - i, min(inner - start - terms, DEPTH) - fetched
                     for _ in range(rest if left <= ROWS else rest * ROWS // left):
                         fetch_run(b, (start + terms + fetched) * n + j0, j1 - j0)
                         fetched += 1
@@ -128,12 +127,7 @@ def _multiply(chunk, chunks, tile_rows, panels, a, b, b_transposed, bias, slope,
                     sums = add_terms(
                         no_terms(), a_flat, places, one, packed, at, upper, whole, terms
                     )
-                    rows = min(ROWS, i1 - i)
-                    if live == COLUMNS:
-                        put_rows(out_flat, np.uintp(i * n + j), np.uintp(n), rows, sums, first)
-                    else:
-                        put_rows(block, np.uintp(0), whole, ROWS, sums, True)
-                        put_part(out, i, rows, j, live, block, first)
+                    put_block(out, i, min(ROWS, i1 - i), j, live, sums, first, block)
                 if start + terms == inner and bias.size > 0:
                     finish(out_flat, (i, min(i + ROWS, i1)), (j0, j1), n, bias, slope)
 

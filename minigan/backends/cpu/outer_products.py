@@ -15,20 +15,18 @@ import numpy as np
 from minigan.backends.cpu.aligned import aligned_empty, aligned_floats
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.lanes import WIDE, move_four
-from minigan.backends.cpu.matrix_product import chunks_of, pack_columns, tile_size
+from minigan.backends.cpu.matrix_product import DEPTH, chunks_of, pack_columns, tile_size
 from minigan.backends.cpu.register_block import (
     COLUMNS,
     ROWS,
     add_terms,
     no_terms,
-    put_part,
-    put_rows,
+    put_block,
     row_places,
 )
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
 from minigan.backends.protocol import Array
 
-_DEPTH = 128  # terms at a time, as many as a panel near the first-level cache has
 _GROUP = 4 * COLUMNS  # columns that are packed together: a kilobyte of a row
 _SMALLEST_PACK = 1 << 13  # numbers that are worth a thread
 
@@ -66,7 +64,7 @@ def _pack(chunk, chunks, a, b, rows, columns):
 @kernel
 def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out):
     (m, n), inner = out.shape, columns.shape[1]
-    rows_flat, columns_flat, out_flat = rows.reshape(-1), columns.reshape(-1), out.reshape(-1)
+    rows_flat, columns_flat = rows.reshape(-1), columns.reshape(-1)
     block = aligned_floats(ROWS * COLUMNS)
     wide = panels * COLUMNS
     across = (n + wide - 1) // wide
@@ -75,8 +73,8 @@ def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out):
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         i0, j0 = tile // across * tile_rows, tile % across * wide
         i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
-        for start in range(0, inner, _DEPTH):
-            terms, first = min(inner - start, _DEPTH), start == 0
+        for start in range(0, inner, DEPTH):
+            terms, first = min(inner - start, DEPTH), start == 0
             for i in range(i0, i1, ROWS):
                 places, live_rows = row_places(i * inner + start * ROWS, 1, ROWS), min(ROWS, i1 - i)
                 for j in range(j0, j1, COLUMNS):
@@ -85,12 +83,7 @@ def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out):
                         no_terms(), rows_flat, places, np.uintp(ROWS),
                         columns_flat, at, upper, whole, terms,
                     )  # fmt: skip
-                    if live == COLUMNS:
-                        to = np.uintp(i * n + j)
-                        put_rows(out_flat, to, np.uintp(n), live_rows, sums, first)
-                    else:
-                        put_rows(block, np.uintp(0), whole, ROWS, sums, True)
-                        put_part(out, i, live_rows, j, live, block, first)
+                    put_block(out, i, live_rows, j, live, sums, first, block)
 
 
 @inlined
