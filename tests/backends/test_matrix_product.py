@@ -58,8 +58,9 @@ def test_sums_of_outer_products_equal_numpys(size):
 @pytest.mark.parametrize("a_transposed", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 def test_each_way_to_store_a_layers_operands(bias, a_transposed, b_transposed):
-    a, b = _stored((40, 30), a_transposed)[0], _stored((30, 70), b_transposed)[0]
-    ends = np.arange(-35, 35, dtype=np.float32) if bias else None
+    a, b = _stored((40, 30), a_transposed)[0], _stored((30, 128), b_transposed)[0]
+    assert matrix_product.suits(40, 128)  # and not BLAS
+    ends = np.arange(-64, 64, dtype=np.float32) if bias else None
     slope = 0.25 if bias else 1
     sums = a.astype(np.float64) @ b.astype(np.float64) + (ends if bias else 0)
     expected = np.maximum(sums, slope * sums)
