@@ -26,7 +26,8 @@ from minigan.backends.cpu.register_block import (
     ROWS,
     add_terms,
     no_terms,
-    put_block,
+    put_part,
+    put_rows,
     row_places,
 )
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
@@ -127,7 +128,12 @@ def _multiply(chunk, chunks, tile_rows, panels, a, b, b_transposed, bias, slope,
                     sums = add_terms(
                         no_terms(), a_flat, places, one, packed, at, upper, whole, terms
                     )
-                    put_block(out, i, min(ROWS, i1 - i), j, live, sums, first, block)
+                    rows = min(ROWS, i1 - i)
+                    if live == COLUMNS:
+                        put_rows(out_flat, np.uintp(i * n + j), np.uintp(n), rows, sums, first)
+                    else:
+                        put_rows(block, np.uintp(0), whole, ROWS, sums, True)
+                        put_part(out, i, rows, j, live, block, first)
                 if start + terms == inner and bias.size > 0:
                     finish(out_flat, (i, min(i + ROWS, i1)), (j0, j1), n, bias, slope)
 

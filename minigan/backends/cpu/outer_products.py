@@ -21,7 +21,8 @@ from minigan.backends.cpu.register_block import (
     ROWS,
     add_terms,
     no_terms,
-    put_block,
+    put_part,
+    put_rows,
     row_places,
 )
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
@@ -64,7 +65,7 @@ def _pack(chunk, chunks, a, b, rows, columns):
 @kernel
 def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out):
     (m, n), inner = out.shape, columns.shape[1]
-    rows_flat, columns_flat = rows.reshape(-1), columns.reshape(-1)
+    rows_flat, columns_flat, out_flat = rows.reshape(-1), columns.reshape(-1), out.reshape(-1)
     block = aligned_floats(ROWS * COLUMNS)
     wide = panels * COLUMNS
     across = (n + wide - 1) // wide
@@ -83,7 +84,12 @@ def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out):
                         no_terms(), rows_flat, places, np.uintp(ROWS),
                         columns_flat, at, upper, whole, terms,
                     )  # fmt: skip
-                    put_block(out, i, live_rows, j, live, sums, first, block)
+                    if live == COLUMNS:
+                        to = np.uintp(i * n + j)
+                        put_rows(out_flat, to, np.uintp(n), live_rows, sums, first)
+                    else:
+                        put_rows(block, np.uintp(0), whole, ROWS, sums, True)
+                        put_part(out, i, live_rows, j, live, block, first)
 
 
 @inlined

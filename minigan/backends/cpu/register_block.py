@@ -74,20 +74,6 @@ def add_terms(sums, a, places, step, b, at, upper, row, terms):
 
 
 @inlined
-def put_block(out, i, rows, j, columns, sums, first, block):
-    """Store what is live of a block's sums in out [M,N] from (i, j) on, or add it to what is there.
-
-    block: room for one, [ROWS, COLUMNS] flat.
-    """
-    n = out.shape[1]
-    if columns == COLUMNS:
-        put_rows(out.reshape(-1), np.uintp(i * n + j), np.uintp(n), rows, sums, first)
-    else:
-        put_rows(block, np.uintp(0), np.uintp(COLUMNS), ROWS, sums, True)
-        put_part(out, i, rows, j, columns, block, first)
-
-
-@inlined
 def put_rows(out, at, row, rows, sums, first):
     """Store the sums of the first `rows` rows, or add them to what is there."""
     x0, y0, x1, y1, x2, y2, x3, y3, x4, y4, x5, y5 = sums
