@@ -19,10 +19,10 @@ bar.close()
 """
 
 
-@pytest.mark.parametrize("columns", [0, 60, 120])
-def test_a_terminal_shows_it_at_its_width(columns):
+@pytest.mark.parametrize("rows, columns", [(0, 0), (30, 60), (30, 120), (0, 100), (30, 0)])
+def test_a_terminal_shows_it_at_its_width(rows, columns):
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30 * bool(columns), columns, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     done = subprocess.run([sys.executable, "-c", CODE], stderr=theirs, timeout=60)
     os.close(theirs)
     written = b""
