@@ -245,7 +245,7 @@ def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
 
 def _linear_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     forward: list[Case] = []
-    # By BLAS, with packed weights, a part of a tile among them, with a packed batch; empty.
+    # Dot products, packed weights with a part of a tile, a packed batch; empty.
     for n, i, o in ((5, 7, 3), (300, 500, 3), (64, 40, 130), (64, 700, 1000), (0, 3, 2), (3, 0, 2)):
         x, weight, bias = rng.normal(size=(n, i)), rng.normal(size=(o, i)), rng.normal(size=o)
         forward += [(x, weight, bias, slope) for slope in (0.0, 0.2, 1.0, 3.0)]

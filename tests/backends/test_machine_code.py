@@ -12,31 +12,41 @@ pytest.importorskip("numba")
 import llvmlite.binding
 
 STEP = """
+import sys
 import numpy as np
-from minigan.backends.cpu import pointwise
-total = np.arange(1000, dtype=np.float32)
-pointwise.add_to(total, np.ones(1000, np.float32))
-np.testing.assert_array_equal(total, np.arange(1, 1001))
+from minigan.backends.cpu import pointwise, threads
+threads.set_num_threads(2)
+total = np.arange(100_000, dtype=np.float32)
+pointwise.add_to(total, np.ones(100_000, np.float32))
+np.testing.assert_array_equal(total, np.arange(1, 100_001))
 stats = pointwise._add_to.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+print("numba.np.arraymath" in sys.modules, "scipy.linalg" in sys.modules)
 """
 
 
-def hits_and_misses(folder):
+def started(folder):
+    """Of a new process: kernels loaded and kernels compiled; whether what compiling needs was."""
     command, env = [sys.executable, "-c", STEP], {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
     answer = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    return answer.stdout.split()
+    return answer.stdout.split()[:2], answer.stdout.split()[2:]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    assert hits_and_misses(folder) == ["0", "1"]
+    assert started(folder) == (["0", "1"], ["True", "True"])
     return folder
 
 
 def test_a_second_process_loads_kernels_that_compute_the_same(folder):
-    assert hits_and_misses(folder) == ["1", "0"]
+    loaded, _ = started(folder)
+    assert loaded == ["1", "0"]
+
+
+def test_a_process_that_compiles_nothing_does_not_load_the_compiler(folder):
+    _, imported = started(folder)
+    assert imported == ["False", "False"]
 
 
 def test_no_code_of_llvms_is_kept_beside_it(folder):

@@ -1,13 +1,19 @@
 """Register-blocked matrix products against NumPy in float64, on shapes that force each path."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
+dot_products = pytest.importorskip("minigan.backends.cpu.dot_products")
+finish = pytest.importorskip("minigan.backends.cpu.finish")
 linalg = pytest.importorskip("minigan.backends.cpu.linalg")
 matrix_product = pytest.importorskip("minigan.backends.cpu.matrix_product")
+register_block = pytest.importorskip("minigan.backends.cpu.register_block")
 outer_products = pytest.importorskip("minigan.backends.cpu.outer_products")
+thin_product = pytest.importorskip("minigan.backends.cpu.thin_product")
 turned_product = pytest.importorskip("minigan.backends.cpu.turned_product")
 threads = pytest.importorskip("minigan.backends.cpu.threads")
 
@@ -36,15 +42,23 @@ def _assert_product(actual, a, b):
     (m, k), n = a.shape, b.shape[1]
     expected = a.astype(np.float64) @ b.astype(np.float64)
     assert (actual.shape, actual.dtype) == ((m, n), np.dtype(np.float32))
-    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.sqrt(k))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=2e-6 * np.sqrt(k))
 
 
 @pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("a_transposed", [False, True])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_products_equal_numpys(size, b_transposed):
+def test_products_equal_numpys(size, a_transposed, b_transposed):
     m, k, n = size
-    (a, _), (b, stored_b) = _stored((m, k), False), _stored((k, n), b_transposed)
-    _assert_product(matrix_product.multiply(a, stored_b, b_transposed), a, b)
+    (a, stored_a), (b, stored_b) = _stored((m, k), a_transposed), _stored((k, n), b_transposed)
+    _assert_product(matrix_product.multiply(stored_a, a_transposed, stored_b, b_transposed), a, b)
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_dot_products_equal_numpys(size):
+    m, k, n = size
+    a, b = _stored((m, k), False)[0], _stored((n, k), False)[0]
+    _assert_product(dot_products.multiply(a, b), a, b.T)
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
@@ -59,7 +73,6 @@ def test_sums_of_outer_products_equal_numpys(size):
 @pytest.mark.parametrize("bias", [False, True])
 def test_each_way_to_store_a_layers_operands(bias, a_transposed, b_transposed):
     a, b = _stored((40, 30), a_transposed)[0], _stored((30, 128), b_transposed)[0]
-    assert matrix_product.suits(40, 128)  # and not BLAS
     ends = np.arange(-64, 64, dtype=np.float32) if bias else None
     slope = 0.25 if bias else 1
     sums = a.astype(np.float64) @ b.astype(np.float64) + (ends if bias else 0)
@@ -74,18 +87,43 @@ def test_turned_products_equal_numpys(size):
     _assert_product(turned_product.multiply(a, weight), a, weight.T)
 
 
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("b_transposed", [False, True])
 @pytest.mark.parametrize("a_transposed", [False, True])
-@pytest.mark.parametrize("columns", [1, 4, 33, 64])
-def test_few_columns_of_many_rows(monkeypatch, columns, a_transposed, b_transposed):
-    monkeypatch.setattr(linalg, "_LARGE_FACTOR", 1)
-    if a_transposed:
-        monkeypatch.setattr(linalg, "run", None)  # the way by BLAS
-    a, b = _stored((1100, 70), a_transposed)[0], _stored((70, columns), b_transposed)[0]
-    actual = linalg.product(a, b)
-    expected = a.astype(np.float64) @ b.astype(np.float64)
-    assert actual.flags.c_contiguous and actual.shape == (1100, columns)
-    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("size", [(1100, 70, 1), (70, 300, 4), (1100, 9, 33), (7, 1, 1)])
+def test_thin_products(size, a_transposed, b_transposed, bias):
+    (m, k, n), slope = size, 0.25 if bias else 1
+    (a, stored_a), (b, stored_b) = _stored((m, k), a_transposed), _stored((k, n), b_transposed)
+    ends = np.linspace(-1, 1, n, dtype=np.float32) if bias else finish.NOTHING
+    actual = thin_product.multiply(stored_a, a_transposed, stored_b, b_transposed, ends, slope)
+    sums = a.astype(np.float64) @ b.astype(np.float64) + (ends if bias else 0)
+    assert actual.flags.c_contiguous and actual.shape == (m, n)
+    np.testing.assert_allclose(actual, np.maximum(sums, slope * sums), rtol=1e-5, atol=1e-5)
+
+
+@threads.kernel
+def _tile(chunk, chunks, rows, columns, a, a_transposed, b, b_transposed, out, replaces):
+    packed, block = matrix_product.work_space(3)
+    matrix_product.multiply_tile(
+        rows, columns, a, a_transposed, b, b_transposed, out, packed, block, replaces
+    )
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("a_transposed", [False, True])
+def test_tiles_replace_or_add_to_what_is_there(a_transposed, b_transposed, replaces):
+    rows, columns, k = (3, 16), (register_block.COLUMNS, 2 * register_block.COLUMNS + 5), 300
+    (a, stored_a), (b, stored_b) = _stored((20, k), a_transposed), _stored((k, 200), b_transposed)
+    out = np.ones((20, 200), np.float32)
+    expected = out.astype(np.float64)
+    part = slice(*rows), slice(*columns)
+    sums = a[part[0]].astype(np.float64) @ b[:, part[1]]
+    expected[part] = sums if replaces else sums + 1
+
+    operands = stored_a, a_transposed, stored_b, b_transposed
+    threads.run(_tile, 1, rows, columns, *operands, out, replaces)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("bits", ["whole", "in parts"])
@@ -96,7 +134,9 @@ def test_activations_keep_what_is_not_finite(bits):
     bias[:3] = -np.inf, np.nan, np.inf
     for multiply in (
         lambda slope: turned_product.multiply(x, weight, bias, slope),
-        lambda slope: matrix_product.multiply(x, weight, True, bias, slope),
+        lambda slope: matrix_product.multiply(x, False, weight, True, bias, slope),
+        lambda slope: dot_products.multiply(x, weight, bias, slope),
+        lambda slope: thin_product.multiply(x, False, weight, True, bias, slope),
     ):
         relu, leaky = multiply(0.0)[:, :4], multiply(0.5)[:, :4]
         np.testing.assert_array_equal(relu, np.tile(np.float32([0, np.nan, np.inf, k]), (m, 1)))
@@ -108,20 +148,26 @@ def test_nothing_beyond_the_operands_is_read():
     room = np.full(3 * 4096, np.nan, np.float32)
     a, b = room[4096 : 4096 + 33 * 20].reshape(33, 20), room[8192 : 8192 + 20 * 70].reshape(20, 70)
     a[:], b[:] = 1, 2
-    for turned in (False, True):
-        right = b.reshape(70, 20) if turned else b
-        assert (matrix_product.multiply(a, right, turned) == 40).all()
+    for a_turned, b_turned in itertools.product((False, True), repeat=2):
+        left = a.reshape(20, 33) if a_turned else a
+        right = b.reshape(70, 20) if b_turned else b
+        assert (matrix_product.multiply(left, a_turned, right, b_turned) == 40).all()
+        assert (thin_product.multiply(left, a_turned, right, b_turned) == 40).all()
+    assert (dot_products.multiply(a, b.reshape(70, 20)) == 40).all()
     assert (outer_products.multiply(a.reshape(20, 33), b) == 40).all()
     assert (turned_product.multiply(a, b.reshape(70, 20)) == 40).all()
 
 
 @pytest.mark.parametrize(
-    ("rows", "outer"),
-    [(64, False), (80, False), (80, True)],
-    ids=["turned", "packed", "outer products"],
-)
-def test_the_bits_do_not_depend_on_the_number_of_threads(rows, outer):
-    a, b = _stored((rows, 700), outer)[0], _stored((700, 1000), not outer)[0]
+    ("m", "k", "n", "a_transposed", "b_transposed"),
+    [
+        (64, 700, 1000, False, True), (80, 700, 1000, False, True), (800, 700, 1000, True, False),
+        (900, 700, 4, False, True), (900, 700, 4, True, False),
+    ],
+    ids=["turned", "packed", "outer products", "dot products", "thin"],
+)  # fmt: skip
+def test_the_bits_do_not_depend_on_the_number_of_threads(m, k, n, a_transposed, b_transposed):
+    a, b = _stored((m, k), a_transposed)[0], _stored((k, n), b_transposed)[0]
     before = threads.get_num_threads()
     try:
         results = []
@@ -133,30 +179,47 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rows, outer):
     assert len(set(results)) == 1
 
 
-def test_layers_are_multiplied_here_and_thin_matrices_by_blas(monkeypatch):
-    taken = []
-    ways = {"packed": matrix_product, "turned": turned_product, "outer": outer_products}
-    for name, module in ways.items():
+WAYS = [  # the kernel, M, K, N, whether a and b are stored transposed
+    ("packed", 64, 100, 128, False, False),
+    ("packed", 1, 64, 256, False, False),
+    ("packed", 64, 600, 500, False, False),
+    ("packed", 300, 500, 64, True, False),  # few numbers
+    ("outer", 600, 500, 64, True, False),
+    ("outer", 600, 500, 64, True, True),
+    ("turned", 64, 600, 500, False, True),
+    ("thin", 600, 500, 4, True, False),
+    ("thin", 1200, 50, 20, False, True),
+    ("dots", 64, 100, 1, False, True),
+    ("dots", 600, 500, 16, False, False),
+]
+MODULES = {
+    "packed": matrix_product, "turned": turned_product, "outer": outer_products,
+    "thin": thin_product, "dots": dot_products,
+}  # fmt: skip
 
-        def multiply(a, *rest, name=name):
-            taken.append((name, a.shape))
-            return a[:, :1]
+
+@pytest.mark.parametrize(("way", "m", "k", "n", "a_transposed", "b_transposed"), WAYS)
+def test_which_kernel_multiplies(monkeypatch, way, m, k, n, a_transposed, b_transposed):
+    taken = []
+    for name, module in MODULES.items():
+
+        def multiply(*args, name=name, real=module.multiply):
+            taken.append(name)
+            return real(*args)
 
         monkeypatch.setattr(module, "multiply", multiply)
-    for m, k, n in [
-        (64, 100, 128),
-        (64, 100, 1),
-        (1, 64, 256),
-        (14, 64, 128),
-        (20, 64, 128),
-        (64, 600, 500),
-    ]:
-        linalg.matmul(np.ones((m, k), np.float32), np.ones((k, n), np.float32))
-    weight = np.ones((500, 600), np.float32)
-    linalg.matmul(np.ones((64, 600), np.float32), weight.T)
-    linalg.matmul(weight.T, np.ones((500, 64), np.float32))
-    packed = [("packed", shape) for shape in [(64, 100), (20, 64), (64, 600)]]
-    assert taken == [*packed, ("turned", (64, 600)), ("outer", (500, 600))]
+    a, b = _stored((m, k), a_transposed)[0], _stored((k, n), b_transposed)[0]
+    _assert_product(linalg.matmul(a, b), a, b)
+    assert taken[0] == way
+
+
+def test_products_are_thin_whose_transpose_fills_the_vectors():
+    columns = register_block.COLUMNS
+    assert thin_product.suits(columns, 1)
+    assert thin_product.suits(8 * columns, columns // 2)
+    assert not thin_product.suits(8 * columns, columns)
+    assert not thin_product.suits(1, columns)
+    assert not thin_product.suits(1, 1)
 
 
 def test_which_products_are_turned():

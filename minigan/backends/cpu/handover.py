@@ -27,6 +27,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minigan.backends.cpu.machine_code import machine_code
+
 _FREE, _POSTED, _WORKING, _ASLEEP = range(4)
 
 _WORD, _LINE = 8, 128  # bytes; two cache lines, as processors fetch them in pairs
@@ -45,8 +47,9 @@ _PATIENCE = 4096  # looks at a helper that is still working before the core is o
 # Part of the names of the kernels' copies, in which this file is compiled.
 STAMP = f"{zlib.crc32(Path(__file__).read_bytes()):08x}"
 
-_compiled = numba.njit(nogil=True, error_model="numpy", cache=True)
-_inlined = numba.njit(nogil=True, error_model="numpy")
+_options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_compiled = numba.njit(cache=True, **_options)
+_inlined = numba.njit(**_options)
 
 
 def new_desk(helpers: int) -> np.ndarray:
@@ -268,7 +271,7 @@ def _work(desk, function, arguments, chunks):
         chunk = _add(desk + _NEXT, 1)
 
 
-@_compiled
+@machine_code(cache=True, **_options)
 def serve(desk, helper, looks):
     """A helper's life: do what is posted; sleep where nothing was for so many looks."""
     me = desk + _HELPERS + helper * _LINE
@@ -331,7 +334,7 @@ def lead(desk, helpers, chunks, function, arguments, size):
     return done
 
 
-@_compiled
+@machine_code(cache=True, **_options)
 def repeat_calls(desk, helpers, records, count):
     """Make recorded calls again, with up to `helpers` helpers; whether no kernel raised."""
     for record in range(records, records + count * _RECORD, _RECORD):

@@ -180,16 +180,19 @@ def add(typing, a, b):
 
 
 @intrinsic
-def add_product(typing, total, number, vector):
-    """total + number * vector, in one rounding where the machine has an instruction for it."""
+def add_product(typing, total, factor, vector):
+    """total + factor * vector of a number or a vector, in one rounding where the machine has an
+    instruction for it."""
+    kind = factor if isinstance(factor, Vector) else types.float32
 
     def generate(context, builder, signature, args):
-        total, number, vector = args
-        numbers = _spread(builder, number, vector.type)
-        product = builder.fmul(numbers, vector, flags=["contract"])
+        total, factor, vector = args
+        if factor.type != vector.type:
+            factor = _spread(builder, factor, vector.type)
+        product = builder.fmul(factor, vector, flags=["contract"])
         return builder.fadd(total, product, flags=["contract"])
 
-    return vector(vector, types.float32, vector), generate
+    return vector(vector, kind, vector), generate
 
 
 @intrinsic

@@ -3,6 +3,9 @@
 Beside a function's machine code numba keeps its LLVM code, for what is compiled later to include
 it. Nothing includes a kernel's entry (threads.py), and to read that code again, with all that the
 entry includes, took a quarter of the first step of a process.
+
+Before numba loads a function it imports all that it compiles with, and SciPy's linear algebra: half
+a second. Here that waits until something is compiled.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from typing import Any
 import llvmlite.binding
 import numba
 from llvmlite import ir
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
+from numba.core.runtime import rtsys
 
 from minigan.backends.cpu.included import compiler_with
 
@@ -45,9 +50,25 @@ def _nothing(names: list[str]) -> bytes:
     return bytes(llvmlite.binding.parse_assembly(str(module)).as_bitcode())
 
 
+class _Cache(FunctionCache):
+    """A function's files, which are loaded without what compiling needs."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # the allocator that compiled code calls
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 _compiler = compiler_with(_MachineCode)
 
 
-def machine_code(**options: Any) -> Callable[..., Any]:
+def machine_code(cache: bool, **options: Any) -> Callable[..., Any]:
     """`numba.njit` for what is called from Python only."""
-    return numba.njit(pipeline_class=_compiler, **options)
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(pipeline_class=_compiler, **options)(function)
+        if cache:
+            dispatcher._cache = _Cache(function)
+        return dispatcher
+
+    return compiled

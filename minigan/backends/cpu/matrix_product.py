@@ -30,7 +30,7 @@ from minigan.backends.cpu.register_block import (
     put_rows,
     row_places,
 )
-from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
+from minigan.backends.cpu.threads import MAX_CHUNKS, helper, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
@@ -41,29 +41,21 @@ _ENOUGH_TILES = 8  # for some threads
 _SMALLEST = 1 << 18  # multiply-adds that are worth a thread
 
 
-def suits(m: int, n: int) -> bool:
-    """Whether a product with m rows and n columns fills the tiles well enough.
-
-    Measured against one-thread BLAS on the layers of all workloads: at least its speed, 1.3 times
-    for a layer of millions of weights, and its half where most of a tile is empty. (20 rows of
-    400 columns, 128 terms: 87 us where BLAS takes 125.)
-    """
-    rows, columns = -(-m // ROWS) * ROWS, -(-n // COLUMNS) * COLUMNS
-    return m >= 3 * ROWS and rows <= 1.25 * m and columns <= 1.25 * n
-
-
 def multiply(
-    a: Array, b: Array, b_transposed: bool, bias: Array = NOTHING, slope: float = 1.0
-) -> Array:
-    """a @ b of a [M,K] and b [K,N], or where the flag is set b's C-contiguous transpose.
+    a: Array, a_transposed: bool, b: Array, b_transposed: bool,
+    bias: Array = NOTHING, slope: float = 1.0,
+) -> Array:  # fmt: skip
+    """a @ b of a [M,K] and b [K,N], or where a flag is set of its C-contiguous transpose.
 
     With a bias [N] leaky_relu(a @ b + bias, slope).
     """
-    (m, k), n = a.shape, b.shape[0 if b_transposed else 1]
+    m, k = a.shape[::-1] if a_transposed else a.shape
+    n = b.shape[0 if b_transposed else 1]
     out = empty((m, n), np.float32)
     rows, panels = tile_size(m, n)
     chunks = chunks_of(m, k, n, rows, panels)
-    run(_multiply, chunks, rows, panels, a, b, b_transposed, bias, np.float32(slope), out)
+    end = bias, np.float32(slope)
+    run(_multiply, chunks, rows, panels, a, a_transposed, b, b_transposed, *end, out)
     return out
 
 
@@ -93,49 +85,64 @@ def _tiles(m: int, n: int, rows: int, panels: int) -> int:
 
 
 @kernel
-def _multiply(chunk, chunks, tile_rows, panels, a, b, b_transposed, bias, slope, out):
-    (m, n), inner = out.shape, a.shape[1]
-    a_flat, out_flat = a.reshape(-1), out.reshape(-1)
-    panel = DEPTH * COLUMNS
-    packed = aligned_floats(panels * panel)
-    block = aligned_floats(ROWS * COLUMNS)
+def _multiply(chunk, chunks, tile_rows, panels, a, a_transposed, b, b_transposed, bias, slope, out):
+    m, n = out.shape
+    packed, block = work_space(panels)
     wide = panels * COLUMNS
     across = (n + wide - 1) // wide
     tiles = across * ((m + tile_rows - 1) // tile_rows)
-    one, upper, whole = np.uintp(1), np.uintp(WIDE), np.uintp(COLUMNS)
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         i0, j0 = tile // across * tile_rows, tile % across * wide
         i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
-        for start in range(0, inner, DEPTH):
-            terms, first = min(inner - start, DEPTH), start == 0
+        multiply_tile(
+            (i0, i1), (j0, j1), a, a_transposed, b, b_transposed, out, packed, block, True
+        )
+        if bias.size > 0:
+            finish(out.reshape(-1), (i0, i1), (j0, j1), n, bias, slope)
+
+
+@inlined
+def work_space(panels):
+    """What a tile of so many panels packs its columns into, and a place for a block."""
+    return aligned_floats(panels * DEPTH * COLUMNS), aligned_floats(ROWS * COLUMNS)
+
+
+@helper
+def multiply_tile(rows, columns, a, a_transposed, b, b_transposed, out, packed, block, replaces):
+    """Rows and columns, each from and to, of a @ b, into `out` or added to what is there."""
+    (i0, i1), (j0, j1), (m, n) = rows, columns, out.shape
+    inner, row_step, step = (a.shape[0], 1, m) if a_transposed else (a.shape[1], a.shape[1], 1)
+    a_flat, out_flat = a.reshape(-1), out.reshape(-1)
+    panel = DEPTH * COLUMNS
+    term_step, upper, whole = np.uintp(step), np.uintp(WIDE), np.uintp(COLUMNS)
+    for start in range(0, inner, DEPTH):
+        terms, first = min(inner - start, DEPTH), replaces and start == 0
+        for j in range(j0, j1, COLUMNS):
+            to, live = (j - j0) // COLUMNS * panel, min(COLUMNS, j1 - j)
+            if b_transposed:
+                _pack_turned(b, j, live, start, terms, packed, to)
+            else:
+                pack_columns(b, j, live, start, terms, packed, to)
+        fetched = 0  # rows of b
+        for i in range(i0, i1, ROWS):
+            places = row_places(start * step + i * row_step, row_step, i1 - 1 - i)
+            if not b_transposed:
+                # While these rows are computed, what is packed next comes nearer.
+                left, rest = i1 - i, min(inner - start - terms, DEPTH) - fetched
+                for _ in range(rest if left <= ROWS else rest * ROWS // left):
+                    fetch_run(b, (start + terms + fetched) * n + j0, j1 - j0)
+                    fetched += 1
             for j in range(j0, j1, COLUMNS):
-                to, live = (j - j0) // COLUMNS * panel, min(COLUMNS, j1 - j)
-                if b_transposed:
-                    _pack_turned(b, j, live, start, terms, packed, to)
+                at, live = np.uintp((j - j0) // COLUMNS * panel), min(COLUMNS, j1 - j)
+                sums = add_terms(
+                    no_terms(), a_flat, places, term_step, packed, at, upper, whole, terms
+                )
+                live_rows = min(ROWS, i1 - i)
+                if live == COLUMNS:
+                    put_rows(out_flat, np.uintp(i * n + j), np.uintp(n), live_rows, sums, first)
                 else:
-                    pack_columns(b, j, live, start, terms, packed, to)
-            fetched = 0  # rows of b
-            for i in range(i0, i1, ROWS):
-                places = row_places(start + i * inner, inner, i1 - 1 - i)
-                if not b_transposed:
-                    # While these rows are computed, what is packed next comes nearer.
-                    left, rest = i1 - i, min(inner - start - terms, DEPTH) - fetched
-                    for _ in range(rest if left <= ROWS else rest * ROWS // left):
-                        fetch_run(b, (start + terms + fetched) * n + j0, j1 - j0)
-                        fetched += 1
-                for j in range(j0, j1, COLUMNS):
-                    at, live = np.uintp((j - j0) // COLUMNS * panel), min(COLUMNS, j1 - j)
-                    sums = add_terms(
-                        no_terms(), a_flat, places, one, packed, at, upper, whole, terms
-                    )
-                    rows = min(ROWS, i1 - i)
-                    if live == COLUMNS:
-                        put_rows(out_flat, np.uintp(i * n + j), np.uintp(n), rows, sums, first)
-                    else:
-                        put_rows(block, np.uintp(0), whole, ROWS, sums, True)
-                        put_part(out, i, rows, j, live, block, first)
-                if start + terms == inner and bias.size > 0:
-                    finish(out_flat, (i, min(i + ROWS, i1)), (j0, j1), n, bias, slope)
+                    put_rows(block, np.uintp(0), whole, ROWS, sums, True)
+                    put_part(out, i, live_rows, j, live, block, first)
 
 
 @inlined

@@ -9,8 +9,8 @@ handover.py.
 Numba's own `prange` is not used: its portable thread pool aborts when two Python threads enter
 it, its OpenMP pool does not survive a fork, and each parallel function compiles twice as long.
 
-Inside a kernel `np.dot` calls SciPy's BLAS, which is held at one thread here: two thread pools
-on the same cores make each other wait for whole scheduler ticks.
+No kernel calls a BLAS (`np.dot`), which would have a pool of its own: two thread pools on the same
+cores make each other wait for whole scheduler ticks.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         return machine_code(cache=True, **_ENTRY_OPTIONS)(entry)
     except RuntimeError:  # neither the package's nor the user's cache folder can be written
-        return machine_code(**_ENTRY_OPTIONS)(entry)
+        return machine_code(cache=False, **_ENTRY_OPTIONS)(entry)
 
 
 def _entry(desk: int, helpers: int, chunks: int, *args: Any) -> Any:
@@ -237,16 +237,6 @@ def set_num_threads(threads: int) -> None:
     _threads = int(threads)
 
 
-def _hold_blas_at_one_thread() -> None:
-    import scipy.linalg.cython_blas  # noqa: F401  the library that numba's np.dot calls
-    from threadpoolctl import ThreadpoolController
-
-    blas = ThreadpoolController().select(user_api="blas")
-    # Wheels bring one BLAS for NumPy and one for SciPy, and NumPy's keeps its threads.
-    scipys = [lib.filepath for lib in blas.lib_controllers if "scipy.libs" in lib.filepath]
-    (blas.select(filepath=scipys) if scipys else blas).limit(limits=1)
-
-
 class _CompilationNotice(event.Listener):
     """Says once, on a terminal, why the first step takes so long."""
 
@@ -263,5 +253,4 @@ class _CompilationNotice(event.Listener):
         """Nothing to say at the end."""
 
 
-_hold_blas_at_one_thread()
 event.register("numba:compile", _CompilationNotice())

@@ -29,11 +29,13 @@ import numpy as np
 from minigan.backends import reference
 from minigan.backends.cpu import winograd_upsample
 from minigan.backends.cpu.arrays import contiguous, empty
+from minigan.backends.cpu.matrix_product import multiply_tile, work_space
+from minigan.backends.cpu.register_block import COLUMNS
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
 _TILE_PIXELS = 256  # a tile's inputs and products then stay in the second-level cache
-_WEIGHT_GRAD_TILE_PIXELS = 512  # more, because each tile also adds 9*K*C sums
+_WEIGHT_GRAD_TILE_PIXELS = 512  # more, because each tile also goes through 9*K*C sums
 _WEIGHT_GRAD_CHUNKS = 8
 
 
@@ -146,8 +148,16 @@ def _matrix(buffer, rows, pixels):
 
 
 @helper
-def _product(a, b, out):
-    np.dot(a, b, out)
+def _product(a, b, out, space):
+    (m, n), (packed, block) = out.shape, space
+    multiply_tile((0, m), (0, n), a, False, b, False, out, packed, block, True)
+
+
+@helper
+def _add_product(a, b, out, space):
+    """out [M,N] += a [M,P] b [N,P]^T."""
+    (m, n), (packed, block) = out.shape, space
+    multiply_tile((0, m), (0, n), a, False, b, True, out, packed, block, False)
 
 
 @kernel
@@ -160,6 +170,7 @@ def _forward(chunk, chunks, x, weights, bias, out, images, rows):
     in1, in2, in3 = np.empty_like(in0), np.empty_like(in0), np.empty_like(in0)
     out0, out1 = np.empty(k * largest, x.dtype), np.empty(2 * k * largest, x.dtype)
     out2, out3 = np.empty_like(out1), np.empty(4 * k * largest, x.dtype)
+    space = work_space(-(-largest // COLUMNS))
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         n0, b, r0, r = _tile_of(tile, n, height, images, rows)
         _differences(
@@ -176,10 +187,10 @@ def _forward(chunk, chunks, x, weights, bias, out, images, rows):
         )
         p0, p1 = b * r * width, b * r * (width + 1)
         p2, p3 = b * (r + 1) * width, b * (r + 1) * (width + 1)
-        _product(weights[0], _matrix(in0, channels, p0), _matrix(out0, k, p0))
-        _product(weights[1], _matrix(in1, channels, p1), _matrix(out1, 2 * k, p1))
-        _product(weights[2], _matrix(in2, channels, p2), _matrix(out2, 2 * k, p2))
-        _product(weights[3], _matrix(in3, channels, p3), _matrix(out3, 4 * k, p3))
+        _product(weights[0], _matrix(in0, channels, p0), _matrix(out0, k, p0), space)
+        _product(weights[1], _matrix(in1, channels, p1), _matrix(out1, 2 * k, p1), space)
+        _product(weights[2], _matrix(in2, channels, p2), _matrix(out2, 2 * k, p2), space)
+        _product(weights[3], _matrix(in3, channels, p3), _matrix(out3, 4 * k, p3), space)
         _combine(
             _images(out0, 1, k, b, r, width),
             _images(out1, 2, k, b, r, width + 1),
@@ -218,6 +229,7 @@ def _input_grad(chunk, chunks, grad, weights, out, images, rows):
     in2, in3 = np.empty_like(in1), np.empty(4 * k * largest, grad.dtype)
     out0 = np.empty(channels * largest, grad.dtype)
     out1, out2, out3 = np.empty_like(out0), np.empty_like(out0), np.empty_like(out0)
+    space = work_space(-(-largest // COLUMNS))
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         n0, b, r0, r = _tile_of(tile, n, height, images, rows)
         _blocks(
@@ -235,10 +247,10 @@ def _input_grad(chunk, chunks, grad, weights, out, images, rows):
         )
         p0, p1 = b * r * width, b * r * (width + 1)
         p2, p3 = b * (r + 1) * width, b * (r + 1) * (width + 1)
-        _product(weights[0], _matrix(in0, k, p0), _matrix(out0, channels, p0))
-        _product(weights[1], _matrix(in1, 2 * k, p1), _matrix(out1, channels, p1))
-        _product(weights[2], _matrix(in2, 2 * k, p2), _matrix(out2, channels, p2))
-        _product(weights[3], _matrix(in3, 4 * k, p3), _matrix(out3, channels, p3))
+        _product(weights[0], _matrix(in0, k, p0), _matrix(out0, channels, p0), space)
+        _product(weights[1], _matrix(in1, 2 * k, p1), _matrix(out1, channels, p1), space)
+        _product(weights[2], _matrix(in2, 2 * k, p2), _matrix(out2, channels, p2), space)
+        _product(weights[3], _matrix(in3, 4 * k, p3), _matrix(out3, channels, p3), space)
         _undo_differences(
             _image(out0, channels, b, r, width),
             _image(out1, channels, b, r, width + 1),
@@ -279,8 +291,9 @@ def _weight_grad(chunk, chunks, x, grad, sums, images, rows):
     x1, x2, x3 = np.empty_like(x0), np.empty_like(x0), np.empty_like(x0)
     g1, g2 = np.empty(2 * k * largest, x.dtype), np.empty(2 * k * largest, x.dtype)
     g3 = np.empty(4 * k * largest, x.dtype)
-    product = np.empty((9 * k, channels), x.dtype)
-    sums[chunk] = 0
+    space = work_space(-(-channels // COLUMNS))
+    total = sums[chunk]
+    total[:, :] = 0
     for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
         n0, b, r0, r = _tile_of(tile, n, height, images, rows)
         _differences(
@@ -310,13 +323,10 @@ def _weight_grad(chunk, chunks, x, grad, sums, images, rows):
         )
         p0, p1 = b * r * width, b * r * (width + 1)
         p2, p3 = b * (r + 1) * width, b * (r + 1) * (width + 1)
-        _product(_matrix(g0, k, p0), _matrix(x0, channels, p0).T, product[:k])
-        _product(_matrix(g1, 2 * k, p1), _matrix(x1, channels, p1).T, product[k : 3 * k])
-        _product(_matrix(g2, 2 * k, p2), _matrix(x2, channels, p2).T, product[3 * k : 5 * k])
-        _product(_matrix(g3, 4 * k, p3), _matrix(x3, channels, p3).T, product[5 * k :])
-        for row in range(9 * k):
-            for c in range(channels):
-                sums[chunk, row, c] += product[row, c]
+        _add_product(_matrix(g0, k, p0), _matrix(x0, channels, p0), total[:k], space)
+        _add_product(_matrix(g1, 2 * k, p1), _matrix(x1, channels, p1), total[k : 3 * k], space)
+        _add_product(_matrix(g2, 2 * k, p2), _matrix(x2, channels, p2), total[3 * k : 5 * k], space)
+        _add_product(_matrix(g3, 4 * k, p3), _matrix(x3, channels, p3), total[5 * k :], space)
 
 
 @kernel
