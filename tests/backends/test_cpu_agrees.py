@@ -153,6 +153,8 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     images = [rng.normal(size=shape) for shape in _IMAGES]
     # Few values make ties, and some windows hold nothing but -inf.
     pooled = [rng.choice([-np.inf, 0.0, 1.0, np.nan], size=shape) for shape in _IMAGES] + images
+    # Windows of 2x2 beside each other, in rows of more and of fewer vectors, with pixels left over.
+    pooled += [rng.choice([0.0, 1.0, np.nan], size=(2, 3, 9, w)) for w in (24, 33, 71)]
     pools = []
     for x in pooled:
         h, w = x.shape[2:]

@@ -7,6 +7,7 @@ from minigan.backends.cpu.channel_sums import sum
 from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cpu.linalg import matmul
 from minigan.backends.cpu.linear_activation import linear_activation, linear_activation_backward
+from minigan.backends.cpu.max_pool import max_pool2d_indices
 from minigan.backends.cpu.memory import keep_freed_memory
 from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
 from minigan.backends.cpu.norm_activation import (
@@ -34,7 +35,6 @@ from minigan.backends.cpu.random import philox, philox_mask, philox_normal, phil
 from minigan.backends.cpu.resample import (
     block_sum,
     gather_last,
-    max_pool2d_indices,
     scatter_add_last,
     scatter_add_rows,
     upsample_nearest,

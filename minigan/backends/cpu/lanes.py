@@ -196,6 +196,19 @@ def add_product(typing, total, factor, vector):
 
 
 @intrinsic
+def unless_beaten(typing, best, value, kept, new):
+    """`kept`, or in the lanes where value is larger than best or the first NaN `new`."""
+
+    def generate(context, builder, signature, args):
+        best, value, kept, new = args
+        not_less = builder.fcmp_unordered("ugt", value, best)
+        beaten = builder.and_(not_less, builder.fcmp_ordered("ord", best, best))
+        return builder.select(beaten, new, kept)
+
+    return _vector(_vector, _vector, _vector, _vector), generate
+
+
+@intrinsic
 def store_eights(typing, array, index, step, vector):
     """Write the first 8 floats of the vector from `index` on, the next 8 from index + step on."""
 

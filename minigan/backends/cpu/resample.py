@@ -1,5 +1,4 @@
-"""Nearest upsampling, block sums, max-pool positions, gathers and scatter-adds: moves, one pass
-each.
+"""Nearest upsampling, block sums, gathers and scatter-adds: moves, one pass each.
 
 Chunks own whole images, rows or columns of the output, so sums always have the same order.
 """
@@ -10,7 +9,7 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
-from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
+from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
 from minigan.backends.protocol import Array, Pair
 
 _SMALLEST = 1 << 14  # elements that are worth a thread
@@ -40,43 +39,6 @@ def _block_sum(chunk, chunks, x, scale_h, scale_w, out):
                     for b in range(scale_w):
                         total += x[m, i * scale_h + a, j * scale_w + b]
                 out[m, i, j] = total
-
-
-@helper
-def _taps_inside(start, dilation, size, taps):
-    """From which tap to which a window that begins at `start` lies inside the image."""
-    first = (dilation - 1 - start) // dilation if start < 0 else 0
-    return first, min(taps, (size - start + dilation - 1) // dilation)
-
-
-@kernel
-def _max_pool2d_indices(chunk, chunks, x, kernel_hw, stride, padding, dilation, out):
-    """x [M,H,W] -> out int64 [M,OH,OW]."""
-    images, height, width = x.shape
-    flat, down, right = x.reshape(-1), np.uintp(dilation[0] * width), np.uintp(dilation[1])
-    columns = np.empty((out.shape[2], 2), np.int64)  # where a window begins, and how many taps
-    for j in range(out.shape[2]):
-        z = j * stride[1] - padding[1]
-        first, end = _taps_inside(z, dilation[1], width, kernel_hw[1])
-        columns[j] = z + first * dilation[1], end - first
-    for m in range(chunk * images // chunks, (chunk + 1) * images // chunks):
-        for i in range(out.shape[1]):
-            y = i * stride[0] - padding[0]
-            first, end = _taps_inside(y, dilation[0], height, kernel_hw[0])
-            start = (m * height + y + first * dilation[0]) * width
-            for j in range(out.shape[2]):
-                row = np.uintp(start + columns[j, 0])
-                won, best = row, flat[row]
-                for _ in range(end - first):
-                    at = row
-                    for _ in range(columns[j, 1]):
-                        value = flat[at]
-                        # The first NaN beats every number, and no later NaN beats it.
-                        beats = (value > best) | ((value != value) & (best == best))
-                        best, won = (value, at) if beats else (best, won)
-                        at += right
-                    row += down
-                out[m, i, j] = np.int64(won) - m * height * width
 
 
 @kernel
@@ -134,19 +96,6 @@ def block_sum(x: Array, scale: Pair) -> Array:
     out = empty((n * c, h // sh, w // sw), x.dtype)
     run(_block_sum, _chunks(x.size, n * c), _as_images(x), sh, sw, out)
     return out.reshape(n, c, h // sh, w // sw)
-
-
-def max_pool2d_indices(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, output_hw: Pair
-) -> Array:
-    """x [N,C,H,W] -> int64 [N,C,OH,OW]; every window must hold a pixel of the image."""
-    if not all_float32(x):
-        return reference.max_pool2d_indices(x, kernel, stride, padding, dilation, output_hw)
-    n, c = x.shape[:2]
-    out = empty((n * c, *output_hw), np.int64)
-    pairs = ((int(a), int(b)) for a, b in (kernel, stride, padding, dilation))
-    run(_max_pool2d_indices, _chunks(x.size, n * c), _as_images(x), *pairs, out)
-    return out.reshape(n, c, *output_hw)
 
 
 def gather_last(values: Array, index: Array) -> Array:
