@@ -161,7 +161,7 @@ def test_nothing_beyond_the_operands_is_read():
 @pytest.mark.parametrize(
     ("m", "k", "n", "a_transposed", "b_transposed"),
     [
-        (64, 700, 1000, False, True), (80, 700, 1000, False, True), (800, 700, 1000, True, False),
+        (64, 700, 1000, False, True), (80, 700, 1000, False, True), (800, 70, 1000, True, False),
         (900, 700, 4, False, True), (900, 700, 4, True, False),
     ],
     ids=["turned", "packed", "outer products", "dot products", "thin"],
@@ -183,9 +183,9 @@ WAYS = [  # the kernel, M, K, N, whether a and b are stored transposed
     ("packed", 64, 100, 128, False, False),
     ("packed", 1, 64, 256, False, False),
     ("packed", 64, 600, 500, False, False),
-    ("packed", 300, 500, 64, True, False),  # few numbers
-    ("outer", 600, 500, 64, True, False),
-    ("outer", 600, 500, 64, True, True),
+    ("packed", 300, 50, 600, True, False),
+    ("outer", 1100, 9, 800, True, False),
+    ("outer", 1100, 9, 800, True, True),
     ("turned", 64, 600, 500, False, True),
     ("thin", 600, 500, 4, True, False),
     ("thin", 1200, 50, 20, False, True),

@@ -19,7 +19,7 @@ from minigan.backends.cpu.finish import bias_for
 from minigan.backends.cpu.threads import all_float32
 from minigan.backends.protocol import Array
 
-_FEW_NUMBERS = 1 << 18  # of a transposed factor that is better read where it lies
+_LARGE_RESULT = 3 << 18  # numbers; of less the factors are better read where they lie
 
 
 def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -> Array:
@@ -38,7 +38,7 @@ def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -
         return thin_product.multiply(a, a_transposed, b, b_transposed, *end)
     if b_transposed and not a_transposed and turned_product.suits(m, k, n):
         return turned_product.multiply(a, b, *end)
-    if a_transposed and a.size > _FEW_NUMBERS and bias is None and slope == 1:
+    if a_transposed and m * n > _LARGE_RESULT and bias is None and slope == 1:
         return outer_products.multiply(a, contiguous(b.T) if b_transposed else b)
     return matrix_product.multiply(a, a_transposed, b, b_transposed, *end)
 
