@@ -81,8 +81,9 @@ def test_a_detached_target_would_give_another_direction():
     assert true @ half < 0.9 * np.linalg.norm(true) * np.linalg.norm(half)
 
 
-def test_the_generators_gradient_flows_through_input_and_target(monkeypatch):
-    gan = small(seed=1, lambda_pt=0.0, lr=1e-30)  # weights stand still, so they can be probed
+@pytest.mark.parametrize("lambda_pt", [0.0, 3.0])
+def test_the_generators_gradient_flows_through_input_and_target(lambda_pt):
+    gan = small(seed=1, lambda_pt=lambda_pt, lr=1e-30)  # weights stand still: they can be probed
     head = gan.generator.conv_blocks[-2].bias
     losses = []
     latent = upcoming_draws(gan, lambda: mg.randn(8, 8))
@@ -91,7 +92,9 @@ def test_the_generators_gradient_flows_through_input_and_target(monkeypatch):
         with mg.no_grad():
             head.add_(shift)
             fakes = gan.generator(latent)
-            losses.append(float(energy(gan.discriminator(fakes)[0], fakes).mean()))
+            reconstruction, codes = gan.discriminator(fakes)
+            apart = lambda_pt * float(pulling_away(codes))
+            losses.append(float(energy(reconstruction, fakes).mean()) + apart)
             head.sub_(shift)
     assert float(head.grad) == pytest.approx((losses[0] - losses[1]) / 2e-2, rel=2e-2)
 

@@ -4,8 +4,7 @@ A layer's product has a batch of rows, often 64, for thousands of columns, and a
 both operands, for matrices that are large every way, spends a third of its time on that. Here
 out [M,N] = a [M,K] b [K,N] is cut into tiles of up to 128 rows times COLUMNS columns; a tile
 packs its columns of b, 128 terms at a time, and reads the numbers of `a` where they lie, ROWS rows
-in a register block. A transposed b is interleaved in registers. A transposed `a` is the business
-of `outer_products.py`.
+in a register block, also those of a transposed `a`. A transposed b is interleaved in registers.
 
 Every element of `out` is one sum over K in order, whatever the tile and the thread.
 """

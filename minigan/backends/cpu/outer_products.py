@@ -1,4 +1,4 @@
-"""Weight gradients of a layer: out [M,N] = a^T b of a [K,M] and b [K,N], a sum of outer products.
+"""Weight gradients of a large layer, sums of outer products: out [M,N] = a^T b of a [K,M], b [K,N].
 
 K is a batch, often 64, M and N are up to thousands. So both operands are small where the result is
 large, and each is packed once, for all threads: `a` by ROWS columns and b by COLUMNS, as the
