@@ -49,6 +49,21 @@ def test_a_process_that_compiles_nothing_does_not_load_the_compiler(folder):
     assert imported == ["False", "False"]
 
 
+@pytest.mark.parametrize("folders", [True, False])
+def test_kernels_run_where_no_folder_can_keep_them_and_the_terminal_says_so(tmp_path, folders):
+    closed = "" if folders else "numba.core.caching.CacheImpl._locator_classes = []\n"
+    terminal = "import sys, numba.core.caching\nsys.stderr.isatty = lambda: True\n"
+    command = [sys.executable, "-c", terminal + closed + STEP]
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    answer = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    how_often = (
+        "once per installation" if folders
+        else "each time: no folder can keep them; NUMBA_CACHE_DIR may name one"
+    )  # fmt: skip
+    assert answer.stderr == f"compiling CPU kernels ({how_often})...\n"
+    assert (len(list(tmp_path.rglob("*.nbc"))) > 0) == folders
+
+
 def test_no_code_of_llvms_is_kept_beside_it(folder):
     (file,) = folder.rglob("pointwise._add_to*.nbc")
     _, kind, (machine_code, code) = pickle.loads(file.read_bytes())[0]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minigan.backends.cpu.machine_code import machine_code
+from minigan.backends.cpu.machine_code import kept, machine_code
 
 _FREE, _POSTED, _WORKING, _ASLEEP = range(4)
 
@@ -48,8 +49,12 @@ _PATIENCE = 4096  # looks at a helper that is still working before the core is o
 STAMP = f"{zlib.crc32(Path(__file__).read_bytes()):08x}"
 
 _options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-_compiled = numba.njit(cache=True, **_options)
 _inlined = numba.njit(**_options)
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """What other compiled code calls."""
+    return kept(numba.njit(**_options)(function))
 
 
 def new_desk(helpers: int) -> np.ndarray:
@@ -271,7 +276,7 @@ def _work(desk, function, arguments, chunks):
         chunk = _add(desk + _NEXT, 1)
 
 
-@machine_code(cache=True, **_options)
+@machine_code(**_options)
 def serve(desk, helper, looks):
     """A helper's life: do what is posted; sleep where nothing was for so many looks."""
     me = desk + _HELPERS + helper * _LINE
@@ -334,7 +339,7 @@ def lead(desk, helpers, chunks, function, arguments, size):
     return done
 
 
-@machine_code(cache=True, **_options)
+@machine_code(**_options)
 def repeat_calls(desk, helpers, records, count):
     """Make recorded calls again, with up to `helpers` helpers; whether no kernel raised."""
     for record in range(records, records + count * _RECORD, _RECORD):

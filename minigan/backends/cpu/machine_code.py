@@ -10,6 +10,7 @@ a second. Here that waits until something is compiled.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -62,13 +63,18 @@ class _Cache(FunctionCache):
 _compiler = compiler_with(_MachineCode)
 
 
-def machine_code(cache: bool, **options: Any) -> Callable[..., Any]:
-    """`numba.njit` for what is called from Python only."""
+def machine_code(**options: Any) -> Callable[..., Any]:
+    """`numba.njit` for what is called from Python only, kept on disk."""
 
     def compiled(function: Callable[..., Any]) -> Any:
-        dispatcher = numba.njit(pipeline_class=_compiler, **options)(function)
-        if cache:
-            dispatcher._cache = _Cache(function)
-        return dispatcher
+        return kept(numba.njit(pipeline_class=_compiler, **options)(function), _Cache)
 
     return compiled
+
+
+def kept(dispatcher: Any, cache: type[FunctionCache] = FunctionCache) -> Any:
+    """The function of `numba.njit`, its code on disk where the package's or the user's folder can
+    be written; numba's `cache=True` raises where none can."""
+    with contextlib.suppress(RuntimeError):
+        dispatcher._cache = cache(dispatcher.py_func)
+    return dispatcher

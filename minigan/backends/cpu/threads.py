@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from numba.core import event
+from numba.core.caching import NullCache
 
 from minigan.backends.cpu.handover import (
     Journal,
@@ -57,7 +58,6 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz"},
 }
-_ENTRY_OPTIONS: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,10 +74,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     names = {"__name__": function.__module__, "_kernel": inner, "packed": packed, "lead": lead}
     entry = FunctionType(code, names, function.__name__)
     entry.__qualname__ = f"{function.__qualname__}.{stamp(Path(place.co_filename))}"
-    try:
-        return machine_code(cache=True, **_ENTRY_OPTIONS)(entry)
-    except RuntimeError:  # neither the package's nor the user's cache folder can be written
-        return machine_code(cache=False, **_ENTRY_OPTIONS)(entry)
+    return machine_code(nogil=True, no_cfunc_wrapper=True)(entry)
 
 
 def _entry(desk: int, helpers: int, chunks: int, *args: Any) -> Any:
@@ -244,9 +241,13 @@ class _CompilationNotice(event.Listener):
         self._said = False
 
     def on_start(self, event: Any) -> None:
-        module = event.data["dispatcher"].py_func.__module__
-        if not self._said and module.startswith("minigan.") and sys.stderr.isatty():
-            print("compiling CPU kernels (once per installation)...", file=sys.stderr, flush=True)
+        dispatcher = event.data["dispatcher"]
+        ours = dispatcher.py_func.__module__.startswith("minigan.")
+        if not self._said and ours and sys.stderr.isatty():
+            how_often = "once per installation"
+            if isinstance(dispatcher._cache, NullCache):
+                how_often = "each time: no folder can keep them; NUMBA_CACHE_DIR may name one"
+            print(f"compiling CPU kernels ({how_often})...", file=sys.stderr, flush=True)
             self._said = True
 
     def on_end(self, event: Any) -> None:
