@@ -64,6 +64,21 @@ def test_kernels_run_where_no_folder_can_keep_them_and_the_terminal_says_so(tmp_
     assert (len(list(tmp_path.rglob("*.nbc"))) > 0) == folders
 
 
+FULL = """
+import errno, numba.core.caching
+def save(*args): raise OSError(errno.ENOSPC, "No space left on device")
+numba.core.caching.IndexDataCacheFile._save_data = save
+"""
+
+
+def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path):
+    command = [sys.executable, "-c", FULL + STEP]
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    answer = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert "CPU kernels are not kept" in answer.stderr
+    assert answer.stderr.count("No space left on device") == 1
+
+
 def test_no_code_of_llvms_is_kept_beside_it(folder):
     (file,) = folder.rglob("pointwise._add_to*.nbc")
     _, kind, (machine_code, code) = pickle.loads(file.read_bytes())[0]

@@ -11,7 +11,9 @@ a second. Here that waits until something is compiled.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import llvmlite.binding
@@ -51,8 +53,23 @@ def _nothing(names: list[str]) -> bytes:
     return bytes(llvmlite.binding.parse_assembly(str(module)).as_bitcode())
 
 
-class _Cache(FunctionCache):
-    """A function's files, which are loaded without what compiling needs."""
+class _Files(FunctionCache):
+    """A function's code on disk. Where it is full, the next process compiles again."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_once(f"CPU kernels are not kept, the next process compiles them again: {error}")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+class _MachineCodeFiles(_Files):
+    """The same, loaded without what compiling needs."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)  # the allocator that compiled code calls
@@ -67,14 +84,14 @@ def machine_code(**options: Any) -> Callable[..., Any]:
     """`numba.njit` for what is called from Python only, kept on disk."""
 
     def compiled(function: Callable[..., Any]) -> Any:
-        return kept(numba.njit(pipeline_class=_compiler, **options)(function), _Cache)
+        return kept(numba.njit(pipeline_class=_compiler, **options)(function), _MachineCodeFiles)
 
     return compiled
 
 
-def kept(dispatcher: Any, cache: type[FunctionCache] = FunctionCache) -> Any:
+def kept(dispatcher: Any, files: type[_Files] = _Files) -> Any:
     """The function of `numba.njit`, its code on disk where the package's or the user's folder can
     be written; numba's `cache=True` raises where none can."""
     with contextlib.suppress(RuntimeError):
-        dispatcher._cache = cache(dispatcher.py_func)
+        dispatcher._cache = files(dispatcher.py_func)
     return dispatcher
