@@ -26,6 +26,7 @@ SIZES = {  # M, K, N
     "one term": (32, 1, 70),
     "fewer terms than lanes": (34, 7, 64),
     "a batch and many weights": (64, 200, 1000),
+    "long sums of few tiles": (40, 3000, 70),
     "one element": (1, 1, 1),
     "fewer columns than eights": (5, 50, 3),
 }
@@ -102,10 +103,10 @@ def test_thin_products(size, a_transposed, b_transposed, bias):
 
 
 @threads.kernel
-def _tile(chunk, chunks, rows, columns, a, a_transposed, b, b_transposed, out, replaces):
+def _tile(chunk, chunks, rows, columns, terms, a, a_transposed, b, b_transposed, out, replaces):
     packed, block = matrix_product.work_space(3)
     matrix_product.multiply_tile(
-        rows, columns, a, a_transposed, b, b_transposed, out, packed, block, replaces
+        rows, columns, terms, a, a_transposed, b, b_transposed, out, packed, block, replaces
     )
 
 
@@ -118,12 +119,13 @@ def test_tiles_replace_or_add_to_what_is_there(a_transposed, b_transposed, repla
     out = np.ones((20, 200), np.float32)
     expected = out.astype(np.float64)
     part = slice(*rows), slice(*columns)
-    sums = a[part[0]].astype(np.float64) @ b[:, part[1]]
+    terms = 13, 290
+    sums = a[part[0], slice(*terms)].astype(np.float64) @ b[slice(*terms), part[1]]
     expected[part] = sums if replaces else sums + 1
 
     operands = stored_a, a_transposed, stored_b, b_transposed
-    threads.run(_tile, 1, rows, columns, *operands, out, replaces)
-    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+    threads.run(_tile, 1, rows, columns, terms, *operands, out, replaces)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("bits", ["whole", "in parts"])
@@ -132,9 +134,12 @@ def test_activations_keep_what_is_not_finite(bits):
     x, weight = np.ones((m, k), np.float32), np.ones((n, k), np.float32)
     bias = np.zeros(n, np.float32)
     bias[:3] = -np.inf, np.nan, np.inf
+    # The same sums of 2048 terms, in parts.
+    long, weights = np.pad(x, ((0, 0), (0, 2048 - k))), np.pad(weight, ((0, 0), (0, 2048 - k)))
     for multiply in (
         lambda slope: turned_product.multiply(x, weight, bias, slope),
         lambda slope: matrix_product.multiply(x, False, weight, True, bias, slope),
+        lambda slope: matrix_product.multiply(long, False, weights, True, bias, slope),
         lambda slope: dot_products.multiply(x, weight, bias, slope),
         lambda slope: thin_product.multiply(x, False, weight, True, bias, slope),
     ):

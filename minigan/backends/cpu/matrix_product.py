@@ -6,7 +6,8 @@ out [M,N] = a [M,K] b [K,N] is cut into tiles of up to 128 rows times COLUMNS co
 packs its columns of b, 128 terms at a time, and reads the numbers of `a` where they lie, ROWS rows
 in a register block, also those of a transposed `a`. A transposed b is interleaved in registers.
 
-Every element of `out` is one sum over K in order, whatever the tile and the thread.
+Every element of `out` is one sum over K in order, whatever the tile and the thread; where tiles are
+few and sums long these are cut into parts, by shape alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from minigan.backends.cpu.aligned import aligned_floats
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.fetching import fetch_run
-from minigan.backends.cpu.finish import NOTHING, finish
+from minigan.backends.cpu.finish import NOTHING, finish, finished
 from minigan.backends.cpu.lanes import LANES, WIDE, load_wide, store
 from minigan.backends.cpu.register_block import (
     COLUMNS,
@@ -29,7 +30,7 @@ from minigan.backends.cpu.register_block import (
     put_rows,
     row_places,
 )
-from minigan.backends.cpu.threads import MAX_CHUNKS, helper, inlined, kernel, run
+from minigan.backends.cpu.threads import MAX_CHUNKS, chunks_for, helper, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
@@ -38,6 +39,8 @@ _MOST_PANELS = 4  # of COLUMNS to a tile: its rows of b and of out are then long
 DEPTH = 128  # terms at a time: a panel stays near the first-level cache, a tile's in the second
 _ENOUGH_TILES = 8  # for some threads
 _SMALLEST = 1 << 18  # multiply-adds that are worth a thread
+_LONG = 1024  # terms of a part of a sum
+_SMALLEST_SUM = 1 << 13  # numbers to add up that are worth a thread
 
 
 def multiply(
@@ -50,17 +53,28 @@ def multiply(
     """
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0 if b_transposed else 1]
-    out = empty((m, n), np.float32)
     rows, panels = tile_size(m, n)
-    chunks = chunks_of(m, k, n, rows, panels)
-    end = bias, np.float32(slope)
-    run(_multiply, chunks, rows, panels, a, a_transposed, b, b_transposed, *end, out)
+    parts = parts_of(k, _tiles(m, n, rows, panels))
+    operands = rows, panels, a, a_transposed, b, b_transposed
+    sums = empty((parts, m, n), np.float32)
+    chunks = chunks_of(m, k, n, rows, panels, parts)
+    if parts == 1:
+        run(_multiply, chunks, *operands, bias, np.float32(slope), sums)
+        return sums.reshape(m, n)
+    run(_multiply, chunks, *operands, NOTHING, np.float32(1), sums)
+    out = empty((m, n), np.float32)
+    run(_add_parts, chunks_for(out.size, _SMALLEST_SUM), sums, bias, np.float32(slope), out)
     return out
 
 
-def chunks_of(m: int, k: int, n: int, rows: int, panels: int) -> int:
-    """Of a product in tiles of this size."""
-    return max(1, min(MAX_CHUNKS, _tiles(m, n, rows, panels), m * n * k // _SMALLEST))
+def parts_of(k: int, tiles: int) -> int:
+    """Into how many parts to cut the sums over k: where they are long, and the tiles too few."""
+    return max(1, min(_ENOUGH_TILES // tiles, k // _LONG))
+
+
+def chunks_of(m: int, k: int, n: int, rows: int, panels: int, parts: int = 1) -> int:
+    """Of a product in tiles of this size, and so many parts of its sums."""
+    return max(1, min(MAX_CHUNKS, parts * _tiles(m, n, rows, panels), m * n * k // _SMALLEST))
 
 
 @lru_cache(maxsize=1024)
@@ -84,20 +98,41 @@ def _tiles(m: int, n: int, rows: int, panels: int) -> int:
 
 
 @kernel
-def _multiply(chunk, chunks, tile_rows, panels, a, a_transposed, b, b_transposed, bias, slope, out):
-    m, n = out.shape
+def _multiply(
+    chunk, chunks, tile_rows, panels, a, a_transposed, b, b_transposed, bias, slope, sums
+):
+    """sums [parts,M,N]: each of a part of the terms."""
+    (parts, m, n), inner = sums.shape, a.shape[0] if a_transposed else a.shape[1]
     packed, block = work_space(panels)
     wide = panels * COLUMNS
     across = (n + wide - 1) // wide
     tiles = across * ((m + tile_rows - 1) // tile_rows)
-    for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
+    units = parts * tiles
+    for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+        part, tile = unit // tiles, unit % tiles
         i0, j0 = tile // across * tile_rows, tile % across * wide
-        i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
+        rows, columns = (i0, min(m, i0 + tile_rows)), (j0, min(n, j0 + wide))
+        terms, out = (part * inner // parts, (part + 1) * inner // parts), sums[part]
         multiply_tile(
-            (i0, i1), (j0, j1), a, a_transposed, b, b_transposed, out, packed, block, True
+            rows, columns, terms, a, a_transposed, b, b_transposed, out, packed, block, True
         )
         if bias.size > 0:
-            finish(out.reshape(-1), (i0, i1), (j0, j1), n, bias, slope)
+            finish(out.reshape(-1), rows, columns, n, bias, slope)
+
+
+@kernel
+def _add_parts(chunk, chunks, sums, bias, slope, out):
+    """out [M,N]: the parts, in order, finished if there is a bias."""
+    n, flat, out_flat = out.shape[1], sums.reshape(-1), out.reshape(-1)
+    first, last = chunk * out.size // chunks, (chunk + 1) * out.size // chunks
+    for at in range(np.uintp(first), np.uintp(last)):
+        out_flat[at] = flat[at]
+    for part in range(1, len(sums)):
+        start = np.uintp(part * out.size)
+        for at in range(np.uintp(first), np.uintp(last)):
+            out_flat[at] += flat[start + at]
+    for at in range(np.uintp(first), np.uintp(last if bias.size > 0 else first)):
+        out_flat[at] = finished(out_flat[at], bias[at % np.uintp(n)], slope)
 
 
 @inlined
@@ -107,15 +142,18 @@ def work_space(panels):
 
 
 @helper
-def multiply_tile(rows, columns, a, a_transposed, b, b_transposed, out, packed, block, replaces):
-    """Rows and columns, each from and to, of a @ b, into `out` or added to what is there."""
-    (i0, i1), (j0, j1), (m, n) = rows, columns, out.shape
-    inner, row_step, step = (a.shape[0], 1, m) if a_transposed else (a.shape[1], a.shape[1], 1)
+def multiply_tile(
+    rows, columns, inner, a, a_transposed, b, b_transposed, out, packed, block, replaces
+):
+    """Rows and columns of a @ b, and of its sums the inner terms, each from and to: into `out`, or
+    added to what is there."""
+    (i0, i1), (j0, j1), (t0, t1), (m, n) = rows, columns, inner, out.shape
+    row_step, step = (1, m) if a_transposed else (a.shape[1], 1)
     a_flat, out_flat = a.reshape(-1), out.reshape(-1)
     panel = DEPTH * COLUMNS
     term_step, upper, whole = np.uintp(step), np.uintp(WIDE), np.uintp(COLUMNS)
-    for start in range(0, inner, DEPTH):
-        terms, first = min(inner - start, DEPTH), replaces and start == 0
+    for start in range(t0, t1, DEPTH):
+        terms, first = min(t1 - start, DEPTH), replaces and start == t0
         for j in range(j0, j1, COLUMNS):
             to, live = (j - j0) // COLUMNS * panel, min(COLUMNS, j1 - j)
             if b_transposed:
@@ -127,7 +165,7 @@ def multiply_tile(rows, columns, a, a_transposed, b, b_transposed, out, packed, 
             places = row_places(start * step + i * row_step, row_step, i1 - 1 - i)
             if not b_transposed:
                 # While these rows are computed, what is packed next comes nearer.
-                left, rest = i1 - i, min(inner - start - terms, DEPTH) - fetched
+                left, rest = i1 - i, min(t1 - start - terms, DEPTH) - fetched
                 for _ in range(rest if left <= ROWS else rest * ROWS // left):
                     fetch_run(b, (start + terms + fetched) * n + j0, j1 - j0)
                     fetched += 1

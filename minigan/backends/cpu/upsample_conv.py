@@ -150,14 +150,16 @@ def _matrix(buffer, rows, pixels):
 @helper
 def _product(a, b, out, space):
     (m, n), (packed, block) = out.shape, space
-    multiply_tile((0, m), (0, n), a, False, b, False, out, packed, block, True)
+    terms = 0, a.shape[1]
+    multiply_tile((0, m), (0, n), terms, a, False, b, False, out, packed, block, True)
 
 
 @helper
 def _add_product(a, b, out, space):
     """out [M,N] += a [M,P] b [N,P]^T."""
     (m, n), (packed, block) = out.shape, space
-    multiply_tile((0, m), (0, n), a, False, b, True, out, packed, block, False)
+    terms = 0, a.shape[1]
+    multiply_tile((0, m), (0, n), terms, a, False, b, True, out, packed, block, False)
 
 
 @kernel
