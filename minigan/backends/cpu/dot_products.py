@@ -16,6 +16,7 @@ from minigan.backends.cpu.aligned import aligned_floats
 from minigan.backends.cpu.arrays import empty
 from minigan.backends.cpu.finish import NOTHING, finish
 from minigan.backends.cpu.lanes import WIDE, add_product, load_wide, store, zeros_wide
+from minigan.backends.cpu.register_block import row_places
 from minigan.backends.cpu.threads import MAX_CHUNKS, inlined, kernel, run
 from minigan.backends.protocol import Array
 
@@ -55,12 +56,12 @@ def _multiply(chunk, chunks, a, b, bias, slope, out):
         whole = terms // WIDE * WIDE
         for i in range(i0, i1, _ROWS):
             rows = min(_ROWS, i1 - i)
-            p = _places(i * inner + start, inner, rows - 1)
+            places = row_places(i * inner + start, inner, rows - 1)
             for j in range(0, n, _COLUMNS):
                 columns = min(_COLUMNS, n - j)
                 q0 = np.uintp(j * inner + start)
                 q1 = np.uintp((j + columns - 1) * inner + start)
-                _add_lanes(a_flat, p, b_flat, q0, q1, whole, lanes)
+                _add_lanes(a_flat, places, b_flat, q0, q1, whole, lanes)
                 for r in range(rows):
                     for c in range(columns):
                         total = np.float32(0)
@@ -77,20 +78,9 @@ def _multiply(chunk, chunks, a, b, bias, slope, out):
 
 
 @inlined
-def _places(first, step, last):
-    """Of 4 rows; those beyond row `last` are that row again."""
-    return (
-        np.uintp(first),
-        np.uintp(first + min(1, last) * step),
-        np.uintp(first + min(2, last) * step),
-        np.uintp(first + min(3, last) * step),
-    )
-
-
-@inlined
 def _add_lanes(a, places, b, q0, q1, terms, lanes):
     """The sums of 4 rows of a by 2 of b, [4,2,WIDE] in lanes."""
-    p0, p1, p2, p3 = places
+    p0, p1, p2, p3, _, _ = places
     o = zeros_wide()
     x0, y0, x1, y1, x2, y2, x3, y3 = o, o, o, o, o, o, o, o
     for t in range(np.uintp(0), np.uintp(terms), np.uintp(WIDE)):

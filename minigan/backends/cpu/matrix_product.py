@@ -54,7 +54,7 @@ def multiply(
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0 if b_transposed else 1]
     rows, panels = tile_size(m, n)
-    parts = parts_of(k, _tiles(m, n, rows, panels))
+    parts = _parts_of(k, _tiles(m, n, rows, panels))
     operands = rows, panels, a, a_transposed, b, b_transposed
     sums = empty((parts, m, n), np.float32)
     chunks = chunks_of(m, k, n, rows, panels, parts)
@@ -67,7 +67,7 @@ def multiply(
     return out
 
 
-def parts_of(k: int, tiles: int) -> int:
+def _parts_of(k: int, tiles: int) -> int:
     """Into how many parts to cut the sums over k: where they are long, and the tiles too few."""
     return max(1, min(_ENOUGH_TILES // tiles, k // _LONG))
 
