@@ -159,6 +159,7 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     for x in pooled:
         h, w = x.shape[2:]
         pools.append((x, _TWO, _TWO, (0, 0), _ONE, (h // 2, w // 2)))
+        pools.append((x, _TWO, _TWO, (0, 0), _ONE, (h // 2, -(-w // 2))))  # of PyTorch's ceil_mode
         pools.append((x, (3, 3), _TWO, _ONE, _ONE, ((h - 1) // 2 + 1, (w - 1) // 2 + 1)))
         pools.append((x, (2, 1), _ONE, (0, 0), (2, 1), (h - 2, w)))
     values = [rng.normal(size=shape) for shape in [(3, 50), (40, 900), (0, 4), (4, 0)]]
