@@ -22,11 +22,11 @@ FILES = {
 }
 
 
-def stamp_of(folder, monkeypatch):
+def stamp_of(folder, monkeypatch, file="kernels.py"):
     monkeypatch.setattr(stamps, "_FOLDER", folder)
     stamp.cache_clear()
     try:
-        return stamp(folder / "kernels.py")
+        return stamp(folder / file)
     finally:
         stamp.cache_clear()
 
@@ -41,6 +41,16 @@ def test_a_change_of_any_imported_file_counts(tmp_path, monkeypatch, changed):
     assert stamp_of(tmp_path, monkeypatch) == before
     (tmp_path / changed).write_text(FILES[changed] + "x = 1")
     assert stamp_of(tmp_path, monkeypatch) != before
+
+
+def test_a_file_elsewhere_counts_as_importing_all(tmp_path, monkeypatch):
+    package, elsewhere = tmp_path / "package", tmp_path / "test_kernels.py"
+    package.mkdir()
+    elsewhere.write_text("")
+    (package / "lanes.py").write_text("")
+    before = stamp_of(package, monkeypatch, elsewhere)
+    (package / "lanes.py").write_text("x = 1")
+    assert stamp_of(package, monkeypatch, elsewhere) != before
 
 
 def test_kernels_carry_it_in_their_name():

@@ -3,7 +3,8 @@
 Numba finds a kernel's machine code on disk by the kernel's own file, but helpers of other files and
 constants that they import are compiled into it. So each kernel's name carries a checksum of its
 file and of all files of this package that it imports, directly or not: after a change of any of
-them it is compiled anew.
+them it is compiled anew. A file elsewhere, a test's, may import in ways that are not read here: it
+counts as importing all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _IMPORT = re.compile(rf"{_PACKAGE}\.(\w+) import|{_PACKAGE} import (\([^)]*\)|.+
 def stamp(file: Path) -> str:
     """Of the kernels of a file; the same whatever the order of its imports."""
     found: dict[str, int] = {}
-    waiting = [file]
+    waiting = [file] if file.parent == _FOLDER else [file, *_FOLDER.glob("*.py")]
     while waiting:
         source = waiting.pop()
         if source.name in found:
