@@ -218,6 +218,13 @@ def test_which_kernel_multiplies(monkeypatch, way, m, k, n, a_transposed, b_tran
     assert taken[0] == way
 
 
+def test_long_sums_are_cut_where_tiles_are_few():
+    assert matrix_product._parts_of(16384, 1) == 8
+    assert matrix_product._parts_of(8192, 4) == 2
+    assert matrix_product._parts_of(2047, 1) == 1  # short
+    assert matrix_product._parts_of(16384, 8) == 1  # tiles enough
+
+
 def test_products_are_thin_whose_transpose_fills_the_vectors():
     columns = register_block.COLUMNS
     assert thin_product.suits(columns, 1)
