@@ -75,6 +75,31 @@ def _same_kind(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a.ndim > 0 and a.shape == b.shape and a.dtype == b.dtype
 
 
+def _alone(array: Any, known: list[Any], makes_new: bool) -> bool:
+    """Whether nothing else lies in a gradient's memory.
+
+    `known` are the gradient that it was made from and all that were made with it. A rule that
+    makes new arrays may return views of them, broadcast ones too; another's may be of anything.
+    """
+    if array.base is not None and not (makes_new and _writeable(array.flags)):
+        return False
+    others = [other for other in known if other is not array]
+    if len(others) + 1 < len(known):
+        return False  # the same array twice
+    may_share = kernels_for(array).xp.may_share_memory
+    return not any(
+        (array.base is not None or other.base is not None)
+        and type(other) is type(array)  # on one device
+        and may_share(array, other)
+        for other in others
+    )
+
+
+def _writeable(flags: Any) -> bool:
+    """Whether each element has memory of its own; NumPy's broadcast arrays are read-only."""
+    return flags.c_contiguous and getattr(flags, "writeable", True)
+
+
 def _on_the_way(roots: Sequence[Edge], targets: set[int]) -> set[int]:
     """Keys of the edges from which one of `targets` can be reached, targets included."""
     nodes: dict[int, Function] = {}
@@ -146,18 +171,13 @@ def _walk(
             )
             if True not in node.needs:
                 continue
-            handed_on = {id(grad._array)}
             results = _apply_rule(node, grad, create_graph)
-            # What a rule on arrays returns is new, or part of its argument; twice the same is not.
-            arrays = [id(result._array) for result in results if result is not None]
-            makes_new = node.backward_arrays is not None and not create_graph
-            owned = makes_new and len(set(arrays)) == len(arrays)
+            makes_new = not create_graph and (node.makes_new or node.backward_arrays is not None)
+            known = [grad._array, *(r._array for r in results if r is not None)]
             for target, need, result in zip(node.edges, node.needs, results, strict=True):
                 if target is not None and need and result is not None:
-                    array = result._array
-                    aliased = id(array) in handed_on or array.base is not None
-                    grads.add(target, result, aliased, owned)
-                    handed_on.add(id(array))
+                    alone = _alone(result._array, known, makes_new)
+                    grads.add(target, result, not alone, owned=alone and makes_new)
             if not retain_graph:
                 node.free()
     return grads, found

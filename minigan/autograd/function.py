@@ -41,12 +41,15 @@ class Function:
     once the node has been walked.
 
     `backward_arrays(grad)`, if defined, is a faster rule on arrays that runs when the backward
-    is not itself recorded; a test holds the two equal. What it returns is a new array, or `grad`
-    or a view of it, never anything that is kept: the engine adds to it in place.
+    is not itself recorded; a test holds the two equal.
+
+    What it returns is a new array, or `grad`, or a view of either, never anything that is kept:
+    the engine adds to it in place. `makes_new` says the same of `backward`, when not recorded.
     """
 
     saves: tuple[int | str, ...] = ()
     is_view = False  # the output shares memory with input 0, and so its version
+    makes_new = False
     backward_arrays: Callable[[Any], Any] | None = None
 
     edges: tuple[Function | Tensor | None, ...] = ()

@@ -30,7 +30,8 @@ Action = Callable[[], Any]
 _MASK64 = (1 << 64) - 1
 
 _SHAPES_BY_VALUE = (np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress)
-_OF_SHAPES_ONLY = (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj)
+_OF_NO_VALUES = (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj,
+                 np.may_share_memory)  # fmt: skip
 _HAVE_OUT = ("sum", "mean", "max", "min", "prod", "any", "all", "clip", "argmax", "argmin", "take",
              "cumsum", "var", "std")  # fmt: skip
 _OTHERS = ("reshape", "transpose", "swapaxes", "ravel", "flatten", "squeeze", "view", "diagonal",
@@ -339,7 +340,7 @@ def _applied(function: Any, has_out: bool, args: Any, options: dict[str, Any]) -
     now = tape()
     again = partial(function, *raw(args), **{key: raw(value) for key, value in options.items()})
     result = again()
-    if now is None or function in _OF_SHAPES_ONLY:
+    if now is None or function in _OF_NO_VALUES:
         return result
     if result is None or options.get("out") is not None:  # in place, as by np.copyto
         now.append(again)

@@ -54,6 +54,7 @@ class Conv2d(Function):
     """y = C(x, w) + b."""
 
     saves = (0, 1)
+    makes_new = True
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -74,6 +75,7 @@ class Conv2dInputGrad(Function):
     """y = T(g, w) + b, of size input_hw."""
 
     saves = (0, 1)
+    makes_new = True
 
     def __init__(self, geometry: Geometry, input_hw: Any) -> None:
         self.geometry, self.input_hw = geometry, tuple(input_hw)
@@ -96,6 +98,7 @@ class Conv2dWeightGrad(Function):
     """y = G(x, g), of kernel size kernel_hw."""
 
     saves = (0, 1)
+    makes_new = True
 
     def __init__(self, geometry: Geometry, kernel_hw: Any) -> None:
         self.geometry, self.kernel_hw = geometry, tuple(kernel_hw)
@@ -120,6 +123,7 @@ class UpsampleConv2d(Function):
     """
 
     saves = (0, 1)
+    makes_new = True
 
     def forward(self, x: Any, weight: Any, *bias: Any) -> Any:
         return kernels_for(x).upsample_conv2d(x, weight, bias[0] if bias else None)
@@ -137,6 +141,7 @@ class UpsampleConv2dInputGrad(Function):
     """The adjoint of UpsampleConv2d in x. g [N,K,2H,2W] -> [N,C,H,W]."""
 
     saves = (0, 1)
+    makes_new = True
 
     def forward(self, g: Any, weight: Any) -> Any:
         return kernels_for(g).upsample_conv2d_input_grad(g, weight)
@@ -153,6 +158,7 @@ class UpsampleConv2dWeightGrad(Function):
     """The adjoint of UpsampleConv2d in the weight. x [N,C,H,W], g [N,K,2H,2W] -> [K,C,3,3]."""
 
     saves = (0, 1)
+    makes_new = True
 
     def forward(self, x: Any, g: Any) -> Any:
         return kernels_for(x).upsample_conv2d_weight_grad(x, g)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Dropout(Function):
     """y = x m / (1 - p) for a mask m of zeros and ones; dx = dy m / (1 - p): its own adjoint."""
 
+    makes_new = True
+
     def __init__(self, scaled_mask: Any) -> None:
         self.scaled_mask = scaled_mask
 

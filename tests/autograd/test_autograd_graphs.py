@@ -164,6 +164,49 @@ def test_gradients_alias_nothing():
             assert not np.shares_memory(one, other)
 
 
+class MakesViews(Function):
+    """The sum of its inputs; its gradients are made by `rule`."""
+
+    def __init__(self, rule):
+        self.backward_arrays = rule
+
+    def forward(self, *inputs):
+        return sum(inputs)
+
+
+@pytest.mark.parametrize(
+    "rule, in_place",
+    [
+        (lambda g: (2 * g).reshape(1, 3).reshape(3), True),
+        (lambda g: np.full(6, 2.0)[:3], True),
+        (lambda g: np.full(6, 2.0)[::2], False),
+        (lambda g: np.broadcast_to(np.array([2.0]), 3), False),
+    ],
+)
+def test_a_new_gradient_is_added_to_where_it_lies(rule, in_place):
+    """Also if it is a view of more memory, but not where its elements share some."""
+    x, made = leaf(1.0, 2.0, 3.0), []
+
+    def noted(grad):
+        made.append(rule(grad))
+        return made[-1]
+
+    (MakesViews(noted)(x) + MakesViews(noted)(x)).sum().backward()
+    assert x.grad.tolist() == [4.0, 4.0, 4.0]
+    assert any(np.shares_memory(x.grad.numpy(), g) for g in made) is in_place
+
+
+def test_gradients_that_overlap_are_not_added_to_in_place():
+    x, y = leaf(1.0, 1.0), leaf(1.0, 1.0)
+
+    def overlapping(grad):
+        whole = np.array([1.0, 2.0, 3.0])
+        return whole[:2], whole[1:]
+
+    (MakesViews(overlapping)(x, y) + MakesViews(overlapping)(y, x)).sum().backward()
+    assert x.grad.tolist() == y.grad.tolist() == [3.0, 5.0]
+
+
 def test_accumulating_leaves_the_earlier_gradient_alone():
     x = leaf(1.0)
     (x * 2.0).sum().backward()

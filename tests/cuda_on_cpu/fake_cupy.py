@@ -631,6 +631,7 @@ def _module() -> Any:
     module.eye = lambda n, m=None, dtype=np.float64: _computed(lambda: np.eye(n, m, dtype=dtype))
     module.broadcast_to = lambda a, shape: a._view(np.broadcast_to(a._host, shape))
     module.moveaxis = lambda a, source, to: a._view(np.moveaxis(a._host, source, to))
+    module.may_share_memory = lambda a, b: np.may_share_memory(a._host, b._host)
     module.flip = lambda a, axis=None: a._view(np.flip(a._host, axis))
     module.expand_dims = lambda a, axis: a._view(np.expand_dims(a._host, axis))
     module.argsort = lambda a, axis=-1, kind=None: a.argsort(axis, kind)
