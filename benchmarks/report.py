@@ -231,16 +231,22 @@ def _ops(result: dict[str, Any]) -> Iterable[str]:
 def _scaling(result: dict[str, Any]) -> Iterable[str]:
     yield f"## Scaling\n\n{_source(result)}"
     yield (
-        "Threads: how many times faster than one. Batch: time per image, batch 64 being 1. Size:\n"
-        "time per pixel, 64x64 being 1.\n"
+        "Relative: with threads, how many times faster than with one; with the batch, time per\n"
+        "image, batch 64 being 1; with the size, time per pixel, 64x64 being 1.\n"
     )
-    yield "| step | by | value | ms | relative |"
-    yield "|---|---|---|---|---|"
+    compared = any("torch" in row for row in result["rows"])
+    yield "| step | by | value | ms | relative |" + " PyTorch ms | relative | ratio |" * compared
+    yield "|---|---|---|---|---|" + "---|---|---|" * compared
     for row in result["rows"]:
-        yield (
+        line = (
             f"| {row['workload']} | {row['by']} | {row['value']} | {1e3 * row['seconds']:.1f} "
             f"| {row['relative']:.2f} |"
         )
+        if compared:
+            torch = row["torch"]
+            line += f" {1e3 * torch['seconds']:.1f} | {torch['relative']:.2f} |"
+            line += f" {row['ratio']:.2f} |"
+        yield line
     yield ""
 
 

@@ -1,11 +1,13 @@
 """How a step's time grows with the batch and the image, and shrinks with threads.
 
     python -m benchmarks.scaling
+    python -m benchmarks.scaling --compare torch        beside the same steps in PyTorch
     python -m benchmarks.scaling --workloads acgan gan --rounds 5
 
 Time per image should not depend on the batch, time per pixel not on the image, and two threads
 should take about half the time of one. Each figure is the median over rounds that go through all
-settings in turn, so that a slow minute of the machine does not fall on one of them.
+settings in turn, so that a slow minute of the machine does not fall on one of them. Of PyTorch's
+two memory layouts the faster counts, setting by setting, as in benchmarks.steps.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from benchmarks.alternating import ProgramError, alternate_cases
 from benchmarks.machine import cores
-from benchmarks.result_file import RESULTS, result_file
-from benchmarks.steps import chosen, minigan_step
+from benchmarks.result_file import RESULTS, require_torch, result_file
+from benchmarks.steps import LAYOUTS, chosen, minigan_step, torch_step
 from minigan.cli import one_line_errors
 from minigan.errors import ConfigError
 from minigan.training.options import parse_flags
@@ -30,9 +32,16 @@ BATCHES = (16, 32, 64, 128, 256, 512)
 SIZES = (32, 64, 128, 256)
 _RESIZABLE = ("acgan", "dcgan_32", "lsgan")  # whose networks take every one of SIZES
 _SIZE_BATCH = 8
+_BASES = {"threads": 1, "batch": 64, "size": 64}  # what each figure is relative to
 
-# What is varied, its value, threads, and options of the workload.
-Setting = tuple[str, int, int, dict[str, int]]
+
+class Setting(NamedTuple):
+    """What is varied, its value, and what to run for it."""
+
+    by: str
+    value: int
+    threads: int
+    changes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,8 @@ class Options:
 
     workloads: tuple[str, ...] = ("acgan", "gan")
     """Workloads of benchmarks.steps."""
+    compare: Literal["none", "torch"] = "none"
+    """What to compare with."""
     rounds: int = 5
     """Rounds through all settings."""
     seconds: float = 1.0
@@ -54,73 +65,104 @@ def main(args: list[str]) -> int:
     options = parse_flags(Options, args, "python -m benchmarks.scaling", "Time steps by size.")
     if options.rounds < 1:
         raise ConfigError(f"--rounds is {options.rounds}: at least 1")
+    workloads = chosen(options.workloads)
+    if options.compare == "torch":
+        require_torch()
     with result_file("scaling", args, options.out) as result:
         result["rows"] = rows = []
-        for workload in chosen(options.workloads):
-            settings = _settings(workload)
-            seconds = _timed(workload, settings, options)
-            for (kind, value, _, _), median in zip(settings, seconds, strict=True):
-                row = {"workload": workload, "by": kind, "value": value, "seconds": median}
-                rows.append(row | {"relative": _relative(kind, value, median, settings, seconds)})
-                print(
-                    f"{workload:<10} {kind:<8} {value:>4} {1e3 * median:10.1f} ms "
-                    f"{rows[-1]['relative']:6.2f}",
-                    flush=True,
-                )
+        for workload in workloads:
+            for row in _rows(workload, options):
+                rows.append(row)
+                print(_line(row), flush=True)
     return 0
 
 
 def _settings(workload: str) -> list[Setting]:
     threads = cores()
-    settings: list[Setting] = [("threads", n, n, {}) for n in range(1, threads + 1)]
-    settings += [("batch", n, threads, {"batch_size": n}) for n in BATCHES]
+    settings = [Setting("threads", n, n, {}) for n in range(1, threads + 1)]
+    settings += [Setting("batch", n, threads, {"batch_size": n}) for n in BATCHES]
     if workload in _RESIZABLE:
-        settings += [
-            ("size", n, threads, {"img_size": n, "batch_size": _SIZE_BATCH}) for n in SIZES
-        ]
+        changes = {"batch_size": _SIZE_BATCH}
+        settings += [Setting("size", n, threads, changes | {"img_size": n}) for n in SIZES]
     return settings
 
 
-def _timed(workload: str, settings: list[Setting], options: Options) -> list[float]:
-    """The median time of each setting, from rounds that go through all of them."""
-    makers: dict[str, Callable[..., Any]] = {
-        f"{threads} threads": step_on for _, _, threads, _ in settings
-    }
-    cases = [
-        {f"{threads} threads": (threads, workload, changes)} for _, _, threads, changes in settings
-    ]
-    times: list[list[float]] = [[] for _ in settings]
+def _rows(workload: str, options: Options) -> list[dict[str, Any]]:
+    """A row of figures for each setting."""
+    settings = _settings(workload)
+    here, there = _timed(workload, settings, options)
+    rows: list[dict[str, Any]] = []
+    for i, setting in enumerate(settings):
+        row = {"workload": workload, "by": setting.by, "value": setting.value}
+        rows.append(row | {"seconds": here[i], "relative": _relative(setting, settings, here)})
+        if there:
+            relative = _relative(setting, settings, there)
+            rows[-1]["torch"] = {"seconds": there[i], "relative": relative}
+            rows[-1]["ratio"] = there[i] / here[i]
+    return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    line = (
+        f"{row['workload']:<10} {row['by']:<8} {row['value']:>4} {1e3 * row['seconds']:10.1f} ms "
+        f"{row['relative']:6.2f}"
+    )
+    if "torch" not in row:
+        return line
+    torch = row["torch"]
+    return f"{line}   PyTorch {1e3 * torch['seconds']:10.1f} ms {torch['relative']:6.2f}   " + (
+        f"ratio {row['ratio']:.2f}"
+    )
+
+
+def _timed(
+    workload: str, settings: list[Setting], options: Options
+) -> tuple[list[float], list[float]]:
+    """The median times of each setting, from rounds that go through all: minigan's and PyTorch's.
+
+    The second list is empty where nothing is compared.
+    """
+    layouts = LAYOUTS if options.compare == "torch" else ()
+    makers: dict[str, Callable[..., Any]] = {}
+    cases: list[dict[str, tuple[Any, ...]]] = []
+    for _, _, threads, changes in settings:
+        case: dict[str, tuple[Any, ...]] = {f"minigan {threads}": (threads, workload, changes)}
+        makers[f"minigan {threads}"] = step_on
+        for layout in layouts:
+            makers[f"{layout} {threads}"] = torch_step
+            case[f"{layout} {threads}"] = (workload, threads, layout, changes)
+        cases.append(case)
+    times: list[list[list[float]]] = [[[] for _ in ("minigan", *layouts)] for _ in settings]
     timed = alternate_cases(makers, cases * options.rounds, 1, options.seconds)
     for i, timing in enumerate(timed):
         if isinstance(timing, ProgramError):
             raise timing  # a figure relative to one that is missing says nothing
-        times[i % len(settings)] += [t.median for t in timing.values()]
-    return [statistics.median(values) for values in times]
+        for values, one in zip(times[i % len(settings)], timing.values(), strict=True):
+            values.append(one.median)
+    medians = [[statistics.median(values) for values in sides] for sides in times]
+    return [sides[0] for sides in medians], [min(sides[1:]) for sides in medians if layouts]
 
 
 def step_on(threads: int, workload: str, changes: dict[str, int]) -> Callable[[], Any]:
     """A function that takes one step on so many threads; a process keeps its first number."""
     os.environ["MINIGAN_NUM_THREADS"] = str(threads)
-    return minigan_step(workload, **changes)
+    return minigan_step(workload, changes)
 
 
-def _relative(
-    kind: str,
-    value: int,
-    seconds: float,
-    settings: list[Setting],
-    all_seconds: list[float],
-) -> float:
+def _relative(setting: Setting, settings: list[Setting], seconds: list[float]) -> float:
     """Threads: how many times faster than one. Batch: time per image against batch 64. Size: time
     per pixel against 64x64."""
-    base = {"threads": 1, "batch": 64, "size": 64}[kind]
+    base = _BASES[setting.by]
+    here = seconds[settings.index(setting)]
     at_base = next(
-        s for (k, v, _, _), s in zip(settings, all_seconds, strict=True) if (k, v) == (kind, base)
+        time
+        for other, time in zip(settings, seconds, strict=True)
+        if (other.by, other.value) == (setting.by, base)
     )
-    if kind == "threads":
-        return at_base / seconds
-    power = 1 if kind == "batch" else 2
-    return (seconds / value**power) / (at_base / base**power)
+    if setting.by == "threads":
+        return at_base / here
+    power = 1 if setting.by == "batch" else 2
+    return (here / setting.value**power) / (at_base / base**power)
 
 
 if __name__ == "__main__":

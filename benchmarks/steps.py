@@ -49,6 +49,8 @@ WORKLOADS: dict[str, tuple[str, dict[str, Any], float]] = {
     "cyclegan_256": ("cyclegan", {}, 1.5),
 }
 
+LAYOUTS = ("default", "channels_last")  # of PyTorch's tensors
+
 
 @dataclass(frozen=True)
 class Options:
@@ -108,7 +110,7 @@ def chosen(workloads: tuple[str, ...]) -> tuple[str, ...]:
 def _measure(name: str, options: Options, threads: int) -> dict[str, Any]:
     programs: dict[str, Any] = {"minigan": (minigan_step, (name,))}
     if options.compare == "torch":
-        for layout in ("default", "channels_last"):
+        for layout in LAYOUTS:
             programs[f"torch {layout}"] = (torch_step, (name, threads, layout))
     timings = alternate(programs, options.rounds, options.seconds)
     row: dict[str, Any] = {"workload": name, "goal": WORKLOADS[name][2]}
@@ -147,10 +149,10 @@ def batch_for(gan: models.Model) -> tuple[np.ndarray, np.ndarray]:
     return images, rng.integers(0, 10, config.batch_size)
 
 
-def minigan_step(workload: str, **changes: Any) -> Any:
+def minigan_step(workload: str, changes: dict[str, Any] | None = None) -> Any:
     """A function that takes one step of the workload, with other options where `changes` says."""
     model, overrides, _ = WORKLOADS[workload]
-    gan = models.create(model, **(overrides | changes))
+    gan = models.create(model, **(overrides | (changes or {})))
     batch = batch_for(gan)
     gan.capture()  # as `minigan train` does
     for pool in getattr(gan, "pools", {}).values():  # which a training fills in its first steps
@@ -170,15 +172,17 @@ def updates(gan: models.Model) -> int:
     return getattr(gan.config, "n_critic", 1)
 
 
-def torch_step(workload: str, threads: int, layout: str) -> Any:
-    """A function that takes the same step in PyTorch."""
+def torch_step(
+    workload: str, threads: int, layout: str, changes: dict[str, Any] | None = None
+) -> Any:
+    """A function that takes the same step in PyTorch, in one of LAYOUTS."""
     import torch
 
     from benchmarks.torch_steps import step_of
 
     torch.set_num_threads(threads)
     model, overrides, _ = WORKLOADS[workload]
-    gan = models.create(model, **overrides)
+    gan = models.create(model, **(overrides | (changes or {})))
     memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     return step_of(torch, gan, batch_for(gan), memory_format)
 
