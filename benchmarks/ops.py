@@ -183,6 +183,8 @@ def described(call: Call) -> str:
 def flop(call: Call) -> int:
     """Multiplications and additions by the definition, for bilinear kernels; else 0."""
     kernel, *args = call
+    if kernel == "add_matmul":
+        return flop(("matmul", *args[1:]))
     if kernel == "matmul":
         (*batch, rows, inner), columns = args[0][1:], args[1][-1]
         return int(2 * np.prod(batch, dtype=int) * rows * inner * columns)

@@ -201,7 +201,9 @@ def _family(kernel: str) -> str:
         return "convolutions"
     if "norm" in kernel:
         return "norms"
-    return {"matmul": "matrix products", "adam_step": "Adam"}.get(kernel, "activations")
+    if kernel.endswith("matmul"):
+        return "matrix products"
+    return "Adam" if kernel == "adam_step" else "activations"
 
 
 def _pair(ours: float, theirs: float) -> str:

@@ -94,6 +94,7 @@ COUNTERPARTS: dict[str, Callable[..., Callable[[], Any]]] = {
     "upsample_conv2d_input_grad": _upsample_conv2d_input_grad,
     "upsample_conv2d_weight_grad": _upsample_conv2d_weight_grad,
     "matmul": lambda torch, a, b: lambda: torch.matmul(a, b),
+    "add_matmul": lambda torch, total, a, b: lambda: total.addmm_(a, b),
     "batch_norm": _batch_norm,
     "batch_norm_backward": _batch_norm_backward,
     "relu": lambda torch, x: lambda: torch.relu(x),

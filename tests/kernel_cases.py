@@ -58,6 +58,7 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
         "upsample_conv2d_weight_grad": [(small, large)],
         "sum": [(maps, (0, 2, 3), False), (maps, (1,), True), (rows, (0, 1), False)],
         "matmul": [(_normal(33, 20), _normal(20, 17)), (_normal(20, 33).T, _normal(2, 20, 65))],
+        "add_matmul": [(_normal(33, 17), _normal(20, 33).T, _normal(20, 17))],
         "linear_activation": [
             (_normal(33, 20), _normal(70, 20), bias_70, slope)
             for bias_70 in (_normal(70), None) for slope in (0.0, 0.2, 1.0)],

@@ -36,6 +36,8 @@ class _Gradients:
         key = id(edge)
         if key in self.sums:
             total = self.sums[key]
+            if total._array is grad._array:
+                return  # the rule has added to it
             if key in self.owned and _same_kind(total._array, grad._array):
                 kernels_for(total._array).add_to(total._array, grad._array)
                 return
@@ -51,6 +53,11 @@ class _Gradients:
             heapq.heappush(self.queue, (-edge.number, edge))
         else:
             self.leaves[key] = edge
+
+    def total(self, edge: Edge | None) -> Any:
+        """The array of the sum so far, where a rule may add to it."""
+        key = id(edge)
+        return self.sums[key]._array if key in self.owned and key in self.sums else None
 
     def take(self, edge: Edge) -> Tensor:
         """The complete gradient at an edge, after its hooks."""
@@ -171,6 +178,9 @@ def _walk(
             )
             if True not in node.needs:
                 continue
+            if node.backward_arrays is not None and not create_graph:
+                wanted = zip(node.edges, node.needs, strict=True)
+                node.totals = tuple([grads.total(e) if need else None for e, need in wanted])
             results = _apply_rule(node, grad, create_graph)
             makes_new = not create_graph and (node.makes_new or node.backward_arrays is not None)
             known = [grad._array, *(r._array for r in results if r is not None)]

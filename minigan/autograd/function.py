@@ -45,6 +45,8 @@ class Function:
 
     What it returns is a new array, or `grad`, or a view of either, never anything that is kept:
     the engine adds to it in place. `makes_new` says the same of `backward`, when not recorded.
+    Or it adds to `totals[i]`, where that is not None, and returns it: the sum of the gradients
+    that have arrived at input i.
     """
 
     saves: tuple[int | str, ...] = ()
@@ -54,6 +56,7 @@ class Function:
 
     edges: tuple[Function | Tensor | None, ...] = ()
     needs: tuple[bool, ...] = ()
+    totals: tuple[Any, ...] = ()
     number = -1  # creation order, a topological order of the graph
     called_at: str | None = None  # the stack of the call, in anomaly mode
     _saved: tuple[Any, ...] | None = ()
@@ -156,3 +159,4 @@ class Function:
         """Drop what was saved. The node stays: other paths may still lead through it."""
         self._saved = None
         self._cache = None
+        self.totals = ()

@@ -86,6 +86,9 @@ class Kernels(Protocol):
     def matmul(self, a: Array, b: Array) -> Array:
         """numpy.matmul: [..., M, K] @ [..., K, N], batch axes broadcast, 1-d operands allowed."""
 
+    def add_matmul(self, total: Array, a: Array, b: Array) -> None:
+        """In place: total += a @ b, of matrices."""
+
     def linear_activation(self, x: Array, weight: Array, bias: Array | None, slope: float) -> Array:
         """x [N,I], weight [O,I], bias [O] -> leaky_relu(x weight^T + bias, slope); slope 0 is relu,
         1 no activation."""

@@ -181,6 +181,11 @@ def matmul(a: Array, b: Array) -> Array:
     return _array(_namespace(a).matmul(a, b))
 
 
+def add_matmul(total: Array, a: Array, b: Array) -> None:
+    """total += a @ b, in place."""
+    total += matmul(a, b)
+
+
 def linear_activation(x: Array, weight: Array, bias: Array | None, slope: float) -> Array:
     """The definition: multiply, add, activate."""
     z = matmul(x, weight.T)

@@ -100,9 +100,16 @@ class Linear(Function):
             grad = kernels.relu_backward(grad, y[0])
         grads = (
             kernels.matmul(grad, weight) if self.needs[0] else None,
-            kernels.matmul(grad.T, x) if self.needs[1] else None,
+            self._weight_grad(kernels, grad, x) if self.needs[1] else None,
         )
         return grads if len(self.needs) == 2 else (*grads, grad_bias)
+
+    def _weight_grad(self, kernels: Any, grad: Any, x: Any) -> Any:
+        total = self.totals[1] if self.totals else None
+        if total is None:
+            return kernels.matmul(grad.T, x)
+        kernels.add_matmul(total, grad.T, x)
+        return total
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -225,6 +225,10 @@ def _step_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     return {"sgd_steps": sgd, "adam_steps": adam, "rmsprop_steps": rmsprop}
 
 
+# m, k, n of weight gradients: of few numbers and many, thin ones, and sums that are cut into parts.
+TOTALS = ((31, 64, 45), (1027, 40, 801), (1027, 9, 3), (1, 64, 90), (40, 5000, 70))
+
+
 def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     shapes = [
         ((3, 4), (4, 5)),
@@ -243,7 +247,10 @@ def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         a_t, b_t = rng.normal(size=(k, m)).T, rng.normal(size=(n, k)).T
         strided = rng.normal(size=(m, 2 * k))[:, ::2]
         cases += [(a, b), (a_t, b), (a, b_t), (a_t, b_t), (strided, b)]
-    return {"matmul": cases}
+    matrices = [(a, b) for a, b in cases if a.ndim == b.ndim == 2]
+    matrices += [(rng.normal(size=(k, m)).T, rng.normal(size=(k, n))) for m, k, n in TOTALS]
+    totals = [(rng.normal(size=(a.shape[0], b.shape[1])), a, b) for a, b in matrices]
+    return {"matmul": cases, "add_matmul": totals}
 
 
 def _linear_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
@@ -280,7 +287,7 @@ def _all_cases() -> dict[str, list[Case]]:
 
 CASES = _all_cases()
 IN_PLACE = tuple(f"{name}_step{s}" for name in ("sgd", "adam", "rmsprop") for s in ("", "s"))
-IN_PLACE += ("add_to", "move_running")
+IN_PLACE += ("add_matmul", "add_to", "move_running")
 
 
 def _mapped(change: Callable[[np.ndarray], Any], case: Case) -> Case:

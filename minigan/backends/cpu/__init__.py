@@ -5,7 +5,7 @@ Imported at the first kernel call only, because importing numba takes half a sec
 
 from minigan.backends.cpu.channel_sums import sum
 from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minigan.backends.cpu.linalg import matmul
+from minigan.backends.cpu.linalg import add_matmul, matmul
 from minigan.backends.cpu.linear_activation import linear_activation, linear_activation_backward
 from minigan.backends.cpu.max_pool import max_pool2d_indices
 from minigan.backends.cpu.memory import keep_freed_memory
@@ -48,6 +48,7 @@ from minigan.backends.cpu.upsample_conv import (
 __all__ = [
     "adam_step",
     "adam_steps",
+    "add_matmul",
     "add_to",
     "batch_norm",
     "batch_norm_activation",

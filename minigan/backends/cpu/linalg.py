@@ -16,6 +16,7 @@ from minigan.backends.cpu import (
 )
 from minigan.backends.cpu.arrays import contiguous
 from minigan.backends.cpu.finish import bias_for
+from minigan.backends.cpu.pointwise import add_to
 from minigan.backends.cpu.threads import all_float32
 from minigan.backends.protocol import Array
 
@@ -43,6 +44,20 @@ def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -
     return matrix_product.multiply(a, a_transposed, b, b_transposed, *end)
 
 
+def add_matmul(total: Array, a: Array, b: Array) -> None:
+    """total += a @ b, in place; weight gradients while they are computed."""
+    turned = a.ndim == 2 and a.flags.f_contiguous and not thin_product.suits(*total.shape)
+    if not (turned and _runs_here(a, b) and all_float32(total) and total.flags.c_contiguous):
+        add_to(total, matmul(a, b))
+        return
+    a, a_transposed = _stored(a)
+    b, b_transposed = _stored(b)
+    if a_transposed and total.size > _LARGE_RESULT:
+        outer_products.multiply(a, contiguous(b.T) if b_transposed else b, total)
+    else:
+        matrix_product.multiply(a, a_transposed, b, b_transposed, total=total)
+
+
 def _stored(matrix: Array) -> tuple[Array, bool]:
     """The matrix or its transpose, whichever is C-contiguous, and whether it is the transpose."""
     if matrix.flags.c_contiguous:
@@ -54,7 +69,9 @@ def _stored(matrix: Array) -> tuple[Array, bool]:
 
 def matmul(a: Array, b: Array) -> Array:
     """numpy.matmul; products of two float32 matrices run here, all others in the reference."""
+    return product(a, b) if _runs_here(a, b) else reference.matmul(a, b)
+
+
+def _runs_here(a: Array, b: Array) -> bool:
     plain = a.ndim == b.ndim == 2 and all_float32(a, b) and a.shape[1] == b.shape[0]
-    if not plain or 0 in (*a.shape, *b.shape):
-        return reference.matmul(a, b)
-    return product(a, b)
+    return plain and 0 not in (*a.shape, *b.shape)

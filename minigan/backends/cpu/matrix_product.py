@@ -45,25 +45,28 @@ _SMALLEST_SUM = 1 << 13  # numbers to add up that are worth a thread
 
 def multiply(
     a: Array, a_transposed: bool, b: Array, b_transposed: bool,
-    bias: Array = NOTHING, slope: float = 1.0,
+    bias: Array = NOTHING, slope: float = 1.0, total: Array | None = None,
 ) -> Array:  # fmt: skip
     """a @ b of a [M,K] and b [K,N], or where a flag is set of its C-contiguous transpose.
 
-    With a bias [N] leaky_relu(a @ b + bias, slope).
+    With a bias [N] leaky_relu(a @ b + bias, slope). With `total` [M,N], which goes without a bias,
+    total + a @ b, in place.
     """
     m, k = a.shape[::-1] if a_transposed else a.shape
     n = b.shape[0 if b_transposed else 1]
     rows, panels = tile_size(m, n)
     parts = _parts_of(k, _tiles(m, n, rows, panels))
     operands = rows, panels, a, a_transposed, b, b_transposed
-    sums = empty((parts, m, n), np.float32)
     chunks = chunks_of(m, k, n, rows, panels, parts)
+    out = empty((m, n), np.float32) if total is None else total
     if parts == 1:
-        run(_multiply, chunks, *operands, bias, np.float32(slope), sums)
-        return sums.reshape(m, n)
-    run(_multiply, chunks, *operands, NOTHING, np.float32(1), sums)
-    out = empty((m, n), np.float32)
-    run(_add_parts, chunks_for(out.size, _SMALLEST_SUM), sums, bias, np.float32(slope), out)
+        sums = out.reshape(1, m, n)
+        run(_multiply, chunks, *operands, bias, np.float32(slope), sums, total is None)
+        return out
+    sums = empty((parts, m, n), np.float32)
+    run(_multiply, chunks, *operands, NOTHING, np.float32(1), sums, True)
+    end = bias, np.float32(slope), out, total is None
+    run(_add_parts, chunks_for(out.size, _SMALLEST_SUM), sums, *end)
     return out
 
 
@@ -99,7 +102,7 @@ def _tiles(m: int, n: int, rows: int, panels: int) -> int:
 
 @kernel
 def _multiply(
-    chunk, chunks, tile_rows, panels, a, a_transposed, b, b_transposed, bias, slope, sums
+    chunk, chunks, tile_rows, panels, a, a_transposed, b, b_transposed, bias, slope, sums, replaces
 ):
     """sums [parts,M,N]: each of a part of the terms."""
     (parts, m, n), inner = sums.shape, a.shape[0] if a_transposed else a.shape[1]
@@ -114,20 +117,20 @@ def _multiply(
         rows, columns = (i0, min(m, i0 + tile_rows)), (j0, min(n, j0 + wide))
         terms, out = (part * inner // parts, (part + 1) * inner // parts), sums[part]
         multiply_tile(
-            rows, columns, terms, a, a_transposed, b, b_transposed, out, packed, block, True
+            rows, columns, terms, a, a_transposed, b, b_transposed, out, packed, block, replaces
         )
         if bias.size > 0:
             finish(out.reshape(-1), rows, columns, n, bias, slope)
 
 
 @kernel
-def _add_parts(chunk, chunks, sums, bias, slope, out):
-    """out [M,N]: the parts, in order, finished if there is a bias."""
+def _add_parts(chunk, chunks, sums, bias, slope, out, replaces):
+    """out [M,N], or added to it: the parts, in order, finished if there is a bias."""
     n, flat, out_flat = out.shape[1], sums.reshape(-1), out.reshape(-1)
     first, last = chunk * out.size // chunks, (chunk + 1) * out.size // chunks
-    for at in range(np.uintp(first), np.uintp(last)):
+    for at in range(np.uintp(first), np.uintp(last if replaces else first)):
         out_flat[at] = flat[at]
-    for part in range(1, len(sums)):
+    for part in range(1 if replaces else 0, len(sums)):
         start = np.uintp(part * out.size)
         for at in range(np.uintp(first), np.uintp(last)):
             out_flat[at] += flat[start + at]

@@ -32,16 +32,17 @@ _GROUP = 4 * COLUMNS  # columns that are packed together: a kilobyte of a row
 _SMALLEST_PACK = 1 << 13  # numbers that are worth a thread
 
 
-def multiply(a: Array, b: Array) -> Array:
-    """a^T @ b of a [K,M] and b [K,N], both C-contiguous."""
+def multiply(a: Array, b: Array, total: Array | None = None) -> Array:
+    """a^T @ b of a [K,M] and b [K,N], both C-contiguous; or added to `total` [M,N], in place."""
     (k, m), n = a.shape, b.shape[1]
     rows = aligned_empty(-(-m // ROWS), k, ROWS)
     columns = aligned_empty(-(-n // COLUMNS), k, COLUMNS)
     numbers = rows.size + columns.size
     run(_pack, max(1, min(MAX_CHUNKS, numbers // _SMALLEST_PACK)), a, b, rows, columns)
-    out = empty((m, n), np.float32)
+    out = empty((m, n), np.float32) if total is None else total
     tile_rows, panels = tile_size(m, n)
-    run(_multiply, chunks_of(m, k, n, tile_rows, panels), tile_rows, panels, rows, columns, out)
+    chunks = chunks_of(m, k, n, tile_rows, panels)
+    run(_multiply, chunks, tile_rows, panels, rows, columns, out, total is None)
     return out
 
 
@@ -63,7 +64,7 @@ def _pack(chunk, chunks, a, b, rows, columns):
 
 
 @kernel
-def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out):
+def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out, replaces):
     (m, n), inner = out.shape, columns.shape[1]
     rows_flat, columns_flat, out_flat = rows.reshape(-1), columns.reshape(-1), out.reshape(-1)
     block = aligned_floats(ROWS * COLUMNS)
@@ -75,7 +76,7 @@ def _multiply(chunk, chunks, tile_rows, panels, rows, columns, out):
         i0, j0 = tile // across * tile_rows, tile % across * wide
         i1, j1 = min(m, i0 + tile_rows), min(n, j0 + wide)
         for start in range(0, inner, DEPTH):
-            terms, first = min(inner - start, DEPTH), start == 0
+            terms, first = min(inner - start, DEPTH), replaces and start == 0
             for i in range(i0, i1, ROWS):
                 places, live_rows = row_places(i * inner + start * ROWS, 1, ROWS), min(ROWS, i1 - i)
                 for j in range(j0, j1, COLUMNS):

@@ -6,7 +6,7 @@ checked without a GPU, in tests/cuda_on_cpu.
 """
 
 from minigan.backends.cuda.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minigan.backends.cuda.linalg import matmul
+from minigan.backends.cuda.linalg import add_matmul, matmul
 from minigan.backends.cuda.linear_activation import (
     linear_activation,
     linear_activation_backward,

@@ -42,6 +42,11 @@ def matmul(a: Array, b: Array) -> Array:
     return out[..., 0] if b.ndim == 1 else out
 
 
+def add_matmul(total: Array, a: Array, b: Array) -> None:
+    """See `protocol.py`."""
+    total += matmul(a, b)
+
+
 def _flat_batch(xp: Any, array: Array, batch: tuple[int, ...]) -> Array:
     """[batch, rows, columns] with one batch axis, which may have the stride 0."""
     if array.ndim == 2:
