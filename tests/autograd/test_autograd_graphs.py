@@ -196,6 +196,25 @@ def test_a_new_gradient_is_added_to_where_it_lies(rule, in_place):
     assert any(np.shares_memory(x.grad.numpy(), g) for g in made) is in_place
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_layers_weight_gradient_is_added_to_its_own_earlier_one_only(dtype):
+    generator = np.random.default_rng(0)
+    arrays = [generator.normal(size=shape).astype(dtype) for shape in ((4, 3), (4, 3), (5, 3))]
+    first, second, scale = (mg.tensor(array) for array in arrays)
+    weight = mg.zeros(5, 3, dtype=dtype, requires_grad=True)
+    other = mg.zeros(5, 3, dtype=dtype, requires_grad=True)
+    outputs = ops.linear(first, weight).sum() + ops.linear(second, weight).sum()
+    outputs = outputs + ((weight + other) * scale).sum()  # one array for both, which comes first
+    outputs.backward()
+    sums = np.ones((4, 5)).T @ (arrays[0] + arrays[1])
+    np.testing.assert_allclose(weight.grad.numpy(), sums + arrays[2], rtol=1e-5)
+    np.testing.assert_array_equal(other.grad.numpy(), arrays[2])
+
+    weight.grad = None
+    (ops.linear(first, weight).sum() + ops.linear(second, weight).sum()).backward()
+    np.testing.assert_allclose(weight.grad.numpy(), sums, rtol=1e-5)
+
+
 def test_gradients_that_overlap_are_not_added_to_in_place():
     x, y = leaf(1.0, 1.0), leaf(1.0, 1.0)
 
