@@ -36,8 +36,6 @@ class _Gradients:
         key = id(edge)
         if key in self.sums:
             total = self.sums[key]
-            if total._array is grad._array:
-                return  # the rule has added to it
             if key in self.owned and _same_kind(total._array, grad._array):
                 kernels_for(total._array).add_to(total._array, grad._array)
                 return
@@ -178,13 +176,20 @@ def _walk(
             )
             if True not in node.needs:
                 continue
+            totals: tuple[Any, ...] = (None,) * len(node.edges)
             if node.backward_arrays is not None and not create_graph:
                 wanted = zip(node.edges, node.needs, strict=True)
-                node.totals = tuple([grads.total(e) if need else None for e, need in wanted])
+                totals = tuple([grads.total(e) if need else None for e, need in wanted])
+            node.totals = totals
             results = _apply_rule(node, grad, create_graph)
+            node.totals = ()
             makes_new = not create_graph and (node.makes_new or node.backward_arrays is not None)
             known = [grad._array, *(r._array for r in results if r is not None)]
-            for target, need, result in zip(node.edges, node.needs, results, strict=True):
+            for target, need, total, result in zip(
+                node.edges, node.needs, totals, results, strict=True
+            ):
+                if total is not None and result is not None and result._array is total:
+                    continue  # the rule has added to it
                 if target is not None and need and result is not None:
                     alone = _alone(result._array, known, makes_new)
                     grads.add(target, result, not alone, owned=alone and makes_new)

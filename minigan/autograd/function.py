@@ -159,4 +159,3 @@ class Function:
         """Drop what was saved. The node stays: other paths may still lead through it."""
         self._saved = None
         self._cache = None
-        self.totals = ()

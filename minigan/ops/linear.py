@@ -105,7 +105,7 @@ class Linear(Function):
         return grads if len(self.needs) == 2 else (*grads, grad_bias)
 
     def _weight_grad(self, kernels: Any, grad: Any, x: Any) -> Any:
-        total = self.totals[1] if self.totals else None
+        total = self.totals[1] if self.totals else None  # none where the rule is called by itself
         if total is None:
             return kernels.matmul(grad.T, x)
         kernels.add_matmul(total, grad.T, x)

@@ -25,6 +25,8 @@ def test_the_same_tensor_twice():
     assert x.grad.tolist() == [6.0]
     (y,) = grad((x + x - x * 3.0).sum(), x)
     assert y.tolist() == [-1.0]
+    (y,) = grad((x + x).sum(), x)  # whose rule hands on one array twice
+    assert y.tolist() == [2.0]
 
 
 def test_shared_subexpression_is_walked_once():
