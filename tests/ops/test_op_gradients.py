@@ -9,7 +9,7 @@ import pytest
 from op_runner import DIFFERENTIABLE, SMOOTH, assert_same, forward, listed, named, run, upstream
 from op_samples import Entry, Sample, as_tensor, converted
 
-from minigan.autograd import gradcheck, gradgradcheck
+from minigan.autograd import grad, gradcheck, gradgradcheck
 from minigan.tensor import Tensor
 
 # With a step of 1e-5, central differences of these functions are right to about 1e-9.
@@ -40,6 +40,30 @@ def inputs_of(entry: Entry, sample: Sample) -> tuple[Any, ...]:
 @pytest.mark.parametrize(**named(SMOOTH))
 def test_first_order(entry: Entry, sample: Sample):
     assert gradcheck(*as_function(entry, sample), **TOLERANCE)
+
+
+def twins(entry: Entry, sample: Sample) -> list[int]:
+    """The first two differentiable inputs that have one shape, by number; or nothing."""
+    values = [np.shape(tensor) for tensor in as_function(entry, sample)[1]]
+    pairs = [(i, j) for j in range(len(values)) for i in range(j) if values[i] == values[j]]
+    return list(pairs[0]) if pairs else []
+
+
+@pytest.mark.parametrize(**named([c for c in SMOOTH if twins(*c[1:])]))
+def test_one_tensor_in_two_places_has_the_sum_of_both_gradients(entry: Entry, sample: Sample):
+    """Some rules hand on one array for both, which is no sum that is there already."""
+    call, inputs = as_function(entry, sample)
+    first, second = twins(entry, sample)
+    apart = [*inputs]
+    apart[second] = Tensor._wrap(inputs[first]._array.copy()).requires_grad_()
+    together = [*inputs]
+    together[second] = inputs[first]
+    with np.errstate(all="ignore"):
+        outputs = call(*apart)
+        seeds = [Tensor._wrap(array) for array in upstream(outputs)]
+        a, b = grad(outputs, [apart[first], apart[second]], seeds, retain_graph=True)
+        (both,) = grad(call(*together), [inputs[first]], seeds)
+    np.testing.assert_allclose(both.numpy(), (a + b).numpy(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(**named(SMOOTH))

@@ -73,5 +73,6 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def _runs_here(a: Array, b: Array) -> bool:
+    """Whether both are float32 matrices that fit, and not empty."""
     plain = a.ndim == b.ndim == 2 and all_float32(a, b) and a.shape[1] == b.shape[0]
     return plain and 0 not in (*a.shape, *b.shape)
