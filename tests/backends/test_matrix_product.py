@@ -17,12 +17,14 @@ thin_product = pytest.importorskip("minigan.backends.cpu.thin_product")
 turned_product = pytest.importorskip("minigan.backends.cpu.turned_product")
 threads = pytest.importorskip("minigan.backends.cpu.threads")
 
+MANY = 2 * max(matrix_product.DEPTH, turned_product._DEPTH)  # terms beyond those packed at a time
+
 SIZES = {  # M, K, N
     "whole tiles": (128, 128, 2 * matrix_product.WIDE),
     "several tiles each way": (300, 40, 5 * matrix_product.WIDE),
-    "terms beyond what is packed at a time": (36, 300, 2 * matrix_product.WIDE),
+    "terms beyond what is packed at a time": (36, MANY + 44, 2 * matrix_product.WIDE),
     "a part of a tile": (33, 20, 2 * matrix_product.WIDE - 3),
-    "a part of a tile, in parts": (35, 261, 3 * matrix_product.WIDE + 5),
+    "a part of a tile, in parts": (35, MANY + 5, 3 * matrix_product.WIDE + 5),
     "one term": (32, 1, 70),
     "fewer terms than lanes": (34, 7, 64),
     "a batch and many weights": (64, 200, 1000),
@@ -114,12 +116,13 @@ def _tile(chunk, chunks, rows, columns, terms, a, a_transposed, b, b_transposed,
 @pytest.mark.parametrize("b_transposed", [False, True])
 @pytest.mark.parametrize("a_transposed", [False, True])
 def test_tiles_replace_or_add_to_what_is_there(a_transposed, b_transposed, replaces):
-    rows, columns, k = (3, 16), (register_block.COLUMNS, 2 * register_block.COLUMNS + 5), 300
+    rows, columns = (3, 16), (register_block.COLUMNS, 2 * register_block.COLUMNS + 5)
+    k = MANY + 44
     (a, stored_a), (b, stored_b) = _stored((20, k), a_transposed), _stored((k, 200), b_transposed)
     out = np.ones((20, 200), np.float32)
     expected = out.astype(np.float64)
     part = slice(*rows), slice(*columns)
-    terms = 13, 290
+    terms = 13, MANY + 34
     sums = a[part[0], slice(*terms)].astype(np.float64) @ b[slice(*terms), part[1]]
     expected[part] = sums if replaces else sums + 1
 
@@ -130,7 +133,7 @@ def test_tiles_replace_or_add_to_what_is_there(a_transposed, b_transposed, repla
 
 @pytest.mark.parametrize("bits", ["whole", "in parts"])
 def test_activations_keep_what_is_not_finite(bits):
-    m, k, n = (64, 600, 704) if bits == "whole" else (34, 9, 70)
+    m, k, n = (64, MANY - 40, 704) if bits == "whole" else (34, 9, 70)
     x, weight = np.ones((m, k), np.float32), np.ones((n, k), np.float32)
     bias = np.zeros(n, np.float32)
     bias[:3] = -np.inf, np.nan, np.inf
@@ -189,11 +192,12 @@ WAYS = [  # the kernel, M, K, N, whether a and b are stored transposed
     ("packed", 1, 64, 256, False, False),
     ("packed", 64, 600, 500, False, False),
     ("packed", 300, 50, 600, True, False),
-    ("outer", 1100, 9, 800, True, False),
-    ("outer", 1100, 9, 800, True, True),
+    ("packed", 1100, 9, 800, True, False),
+    ("outer", 1100, 60, 800, True, False),
+    ("outer", 1100, 60, 800, True, True),
     ("turned", 64, 600, 500, False, True),
     ("thin", 600, 500, 4, True, False),
-    ("thin", 1200, 50, 20, False, True),
+    ("thin", 1200, 50, 18, False, True),
     ("dots", 64, 100, 1, False, True),
     ("dots", 600, 500, 16, False, False),
 ]

@@ -20,7 +20,7 @@ from minigan.backends.cpu.pointwise import add_to
 from minigan.backends.cpu.threads import all_float32
 from minigan.backends.protocol import Array
 
-_LARGE_RESULT = 3 << 18  # numbers; of less the factors are better read where they lie
+_LARGE = 3 << 24  # multiply-adds; a smaller weight gradient's factors are read where they lie
 
 
 def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -> Array:
@@ -39,7 +39,7 @@ def product(a: Array, b: Array, bias: Array | None = None, slope: float = 1.0) -
         return thin_product.multiply(a, a_transposed, b, b_transposed, *end)
     if b_transposed and not a_transposed and turned_product.suits(m, k, n):
         return turned_product.multiply(a, b, *end)
-    if a_transposed and m * n > _LARGE_RESULT and bias is None and slope == 1:
+    if a_transposed and m * n * k > _LARGE and bias is None and slope == 1:
         return outer_products.multiply(a, contiguous(b.T) if b_transposed else b)
     return matrix_product.multiply(a, a_transposed, b, b_transposed, *end)
 
@@ -52,7 +52,7 @@ def add_matmul(total: Array, a: Array, b: Array) -> None:
         return
     a, a_transposed = _stored(a)
     b, b_transposed = _stored(b)
-    if a_transposed and total.size > _LARGE_RESULT:
+    if a_transposed and total.size * b.shape[b_transposed] > _LARGE:
         outer_products.multiply(a, contiguous(b.T) if b_transposed else b, total)
     else:
         matrix_product.multiply(a, a_transposed, b, b_transposed, total=total)

@@ -3,8 +3,9 @@
 A layer's product has a batch of rows, often 64, for thousands of columns, and a BLAS that packs
 both operands, for matrices that are large every way, spends a third of its time on that. Here
 out [M,N] = a [M,K] b [K,N] is cut into tiles of up to 128 rows times COLUMNS columns; a tile
-packs its columns of b, 128 terms at a time, and reads the numbers of `a` where they lie, ROWS rows
-in a register block, also those of a transposed `a`. A transposed b is interleaved in registers.
+packs its columns of b, DEPTH terms at a time, and reads the numbers of `a` where they lie, ROWS
+rows in a register block, also those of a transposed `a`. A transposed b is interleaved in
+registers.
 
 Every element of `out` is one sum over K in order, whatever the tile and the thread; where tiles are
 few and sums long these are cut into parts, by shape alone.
@@ -35,8 +36,8 @@ from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
 _MOST_ROWS, _FEWEST_ROWS = 22 * ROWS, 6 * ROWS  # of a tile: many use the packed columns well
-_MOST_PANELS = 4  # of COLUMNS to a tile: its rows of b and of out are then long runs of memory
-DEPTH = 128  # terms at a time: a panel stays near the first-level cache, a tile's in the second
+_MOST_PANELS = 4 if WIDE == 32 else 8  # of a tile: its rows of b and out are long runs of memory
+DEPTH = (1 << 13) // COLUMNS  # terms at a time: a panel about fills the first-level cache
 _ENOUGH_TILES = 8  # for some threads
 _SMALLEST = 1 << 18  # multiply-adds that are worth a thread
 _LONG = 1024  # terms of a part of a sum

@@ -23,7 +23,7 @@ from minigan.backends.cpu.turn import turn
 from minigan.backends.protocol import Array
 
 _GROUP = 3 * LANES  # rows of out^T: cache lines of it, and whole register blocks
-_DEPTH = 64
+_DEPTH = 64 if WIDE == 32 else 384  # terms: what is packed of them stays in the first-level cache
 _SMALLEST = 1 << 24  # multiply-adds that are worth two launches
 _SMALLEST_CHUNK = 1 << 18  # multiply-adds that are worth a thread
 _SMALLEST_PACK = 1 << 15  # numbers that are worth one
