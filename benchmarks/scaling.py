@@ -5,13 +5,15 @@
     python -m benchmarks.scaling --workloads acgan gan --rounds 5
 
 Time per image should not depend on the batch, time per pixel not on the image, and two threads
-should take about half the time of one. Each figure is the median over rounds that go through all
-settings in turn, so that a slow minute of the machine does not fall on one of them. Of PyTorch's
-two memory layouts the faster counts, setting by setting, as in benchmarks.steps.
+should take about half the time of one, as far as the machine has two cores to give: its own
+arithmetic and its memory are timed among the settings. Each figure is the median over rounds that
+go through all settings in turn, so that a slow minute of the machine does not fall on one of them.
+Of PyTorch's two memory layouts the faster counts, setting by setting, as in benchmarks.steps.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import sys
@@ -32,6 +34,7 @@ BATCHES = (16, 32, 64, 128, 256, 512)
 SIZES = (32, 64, 128, 256)
 _RESIZABLE = ("acgan", "dcgan_32", "lsgan")  # whose networks take every one of SIZES
 _SIZE_BATCH = 8
+_MACHINE = ("arithmetic", "memory")  # what is timed of it
 _BASES = {"threads": 1, "batch": 64, "size": 64}  # what each figure is relative to
 
 
@@ -79,7 +82,9 @@ def main(args: list[str]) -> int:
 
 def _settings(workload: str) -> list[Setting]:
     threads = cores()
-    settings = [Setting("threads", n, n, {}) for n in range(1, threads + 1)]
+    numbers = range(1, threads + 1)
+    settings = [Setting(what, n, n, {}) for what in _MACHINE for n in numbers]
+    settings += [Setting("threads", n, n, {}) for n in numbers]
     settings += [Setting("batch", n, threads, {"batch_size": n}) for n in BATCHES]
     if workload in _RESIZABLE:
         changes = {"batch_size": _SIZE_BATCH}
@@ -94,8 +99,10 @@ def _rows(workload: str, options: Options) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for i, setting in enumerate(settings):
         row = {"workload": workload, "by": setting.by, "value": setting.value}
+        if setting.by in _MACHINE:
+            row |= {"workload": f"the machine's {setting.by}", "by": "threads"}
         rows.append(row | {"seconds": here[i], "relative": _relative(setting, settings, here)})
-        if there:
+        if there and setting.by not in _MACHINE:
             relative = _relative(setting, settings, there)
             rows[-1]["torch"] = {"seconds": there[i], "relative": relative}
             rows[-1]["ratio"] = there[i] / here[i]
@@ -104,7 +111,7 @@ def _rows(workload: str, options: Options) -> list[dict[str, Any]]:
 
 def _line(row: dict[str, Any]) -> str:
     line = (
-        f"{row['workload']:<10} {row['by']:<8} {row['value']:>4} {1e3 * row['seconds']:10.1f} ms "
+        f"{row['workload']:<24} {row['by']:<8} {row['value']:>4} {1e3 * row['seconds']:10.1f} ms "
         f"{row['relative']:6.2f}"
     )
     if "torch" not in row:
@@ -125,7 +132,11 @@ def _timed(
     layouts = LAYOUTS if options.compare == "torch" else ()
     makers: dict[str, Callable[..., Any]] = {}
     cases: list[dict[str, tuple[Any, ...]]] = []
-    for _, _, threads, changes in settings:
+    for by, _, threads, changes in settings:
+        if by in _MACHINE:
+            makers[f"{by} {threads}"] = machine_on
+            cases.append({f"{by} {threads}": (threads, by)})
+            continue
         case: dict[str, tuple[Any, ...]] = {f"minigan {threads}": (threads, workload, changes)}
         makers[f"minigan {threads}"] = step_on
         for layout in layouts:
@@ -137,10 +148,12 @@ def _timed(
     for i, timing in enumerate(timed):
         if isinstance(timing, ProgramError):
             raise timing  # a figure relative to one that is missing says nothing
-        for values, one in zip(times[i % len(settings)], timing.values(), strict=True):
+        # The machine has one side only.
+        for values, one in zip(times[i % len(settings)], timing.values(), strict=False):
             values.append(one.median)
-    medians = [[statistics.median(values) for values in sides] for sides in times]
-    return [sides[0] for sides in medians], [min(sides[1:]) for sides in medians if layouts]
+    medians = [[statistics.median(values) for values in sides if values] for sides in times]
+    here = [sides[0] for sides in medians]
+    return here, [min(sides[1:], default=math.nan) for sides in medians if layouts]
 
 
 def step_on(threads: int, workload: str, changes: dict[str, int]) -> Callable[[], Any]:
@@ -149,17 +162,26 @@ def step_on(threads: int, workload: str, changes: dict[str, int]) -> Callable[[]
     return minigan_step(workload, changes)
 
 
+def machine_on(threads: int, what: str) -> Callable[[], Any]:
+    """A function that does one of _MACHINE on so many threads, in a process of its own."""
+    os.environ["MINIGAN_NUM_THREADS"] = str(threads)
+    from benchmarks import machine_speed
+
+    function: Callable[[], Any] = getattr(machine_speed, what)()
+    return function
+
+
 def _relative(setting: Setting, settings: list[Setting], seconds: list[float]) -> float:
     """Threads: how many times faster than one. Batch: time per image against batch 64. Size: time
     per pixel against 64x64."""
-    base = _BASES[setting.by]
+    base = _BASES.get(setting.by, 1)
     here = seconds[settings.index(setting)]
     at_base = next(
         time
         for other, time in zip(settings, seconds, strict=True)
         if (other.by, other.value) == (setting.by, base)
     )
-    if setting.by == "threads":
+    if setting.by in ("threads", *_MACHINE):
         return at_base / here
     power = 1 if setting.by == "batch" else 2
     return (here / setting.value**power) / (at_base / base**power)

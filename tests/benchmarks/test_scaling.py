@@ -12,7 +12,8 @@ from minigan.errors import ConfigError
 @pytest.fixture
 def clocks(monkeypatch):
     """Two cores, and steps that take 1 ms and 1 ms an image, shared by the threads; PyTorch's three
-    times as long, in channels_last twice. Each round takes a tenth longer than the one before."""
+    times as long, in channels_last twice. The machine gives two threads 1.5 times what
+    it gives one. Each round takes a tenth longer than the one before."""
     monkeypatch.setattr(scaling, "cores", lambda: 2)
     monkeypatch.setattr(scaling, "require_torch", lambda: None)
 
@@ -23,6 +24,11 @@ def clocks(monkeypatch):
             timings = {}
             for name, args in case.items():
                 side, threads = name.rsplit(" ", 1)
+                if side in ("arithmetic", "memory"):
+                    assert makers[name] is scaling.machine_on and args == (int(threads), side)
+                    median = late * {"1": 3e-3, "2": 2e-3}[threads]
+                    timings[name] = Timing(median, median, median, 1, median, 100.0)
+                    continue
                 changes = args[2] if side == "minigan" else args[3]
                 assert makers[name] is (
                     scaling.step_on if side == "minigan" else scaling.torch_step
@@ -51,6 +57,9 @@ def test_figures_are_relative_to_one_thread_to_batch_64_and_to_64_pixels(clocks,
     assert rows["gan", "batch", 256]["relative"] == pytest.approx(129 / 256 / (33 / 64))
     assert rows["acgan", "size", 128]["relative"] == pytest.approx(65 / 16 / (17 / 4))
     assert not any(by == "size" for name, by, _ in rows if name == "gan")  # it has no such layers
+    machine = rows["the machine's memory", "threads", 2]
+    assert machine["seconds"] == pytest.approx(2.2e-3) and "torch" not in machine
+    assert machine["relative"] == pytest.approx(1.5)
     text = report.page({"scaling": result})
     assert "| acgan | threads | 2 | 36.3 | 1.97 |\n" in text and "PyTorch ms" not in text
 
@@ -60,10 +69,17 @@ def test_beside_pytorch_in_the_faster_of_its_layouts(clocks, tmp_path, capsys):
     row = rows["gan", "threads", 2]
     assert row["ratio"] == pytest.approx(2)
     assert row["torch"] == pytest.approx({"seconds": 1.1 * 66e-3, "relative": 65 / 33})
-    assert "| gan | threads | 2 | 36.3 | 1.97 | 72.6 | 1.97 | 2.00 |" in report.page(
-        {"scaling": result}
-    )
+    text = report.page({"scaling": result})
+    assert "| gan | threads | 2 | 36.3 | 1.97 | 72.6 | 1.97 | 2.00 |\n" in text
+    assert "| the machine's arithmetic | threads | 2 | 2.2 | 1.50 | | | |\n" in text
     assert "PyTorch       72.6 ms   1.97   ratio 2.00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["arithmetic", "memory"])
+def test_the_machines_work_is_done(what, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setenv("MINIGAN_NUM_THREADS", "2")
+    scaling.machine_on(2, what)()
 
 
 def test_a_side_that_fails_ends_the_run(clocks, tmp_path, monkeypatch):
