@@ -171,6 +171,8 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
             grad = rng.normal(size=(*x.shape[:2], h + 2, w + 3))
             folds.append((grad, (h, w), widths, mode))
     sums = [(x, axes, kept) for x in images for axes, kept in (((0, 2, 3), False), ((1,), True))]
+    vectors = [rng.normal(size=s) for s in ((65, 999), (999, 65), (3000, 1), (0, 3), (3, 0))]
+    sums += [(x, (0,), kept) for x in (*vectors, vectors[1].T) for kept in (False, True)]
     return {
         "pad2d": pads,
         "pad2d_adjoint": folds,
@@ -226,7 +228,7 @@ def _step_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
 
 
 # m, k, n of weight gradients: of few numbers and many, thin ones, and sums that are cut into parts.
-TOTALS = ((31, 64, 45), (1027, 40, 801), (1027, 9, 3), (1, 64, 90), (40, 5000, 70))
+TOTALS = ((31, 64, 45), (1027, 70, 801), (1027, 9, 3), (1, 64, 90), (40, 5000, 70))
 
 
 def _matmul_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
@@ -263,7 +265,7 @@ def _linear_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     y, grad = rng.normal(size=(65, 999)), rng.normal(size=(65, 999))
     y[::3, ::5] = 0
     backward: list[Case] = [(grad, y, slope) for slope in (0.0, 0.2, 1.0)]
-    backward += [(grad.T, y.T, 0.2), (grad[:0], y[:0], 0.2)]
+    backward += [(grad.T, y.T, 0.2), (grad.T, y.T, 1.0), (grad[:0], y[:0], 0.2)]
     return {"linear_activation": forward, "linear_activation_backward": backward}
 
 

@@ -1,7 +1,7 @@
-"""The sum of each channel of a batch of images: the gradient of a convolution's bias.
+"""The sum of each channel of a batch: the gradient of a bias, of a convolution or a linear layer.
 
-As in `norm.py`, sums are float32 over short runs, which vectorise, and float64 across runs. NumPy's
-own sum over these axes goes image by image on one thread.
+As in `norm.py`, sums over pixels are float32 over short runs, which vectorise, and float64 across
+runs; those over vectors are float64. NumPy's own sums go image by image, and on one thread.
 """
 
 from __future__ import annotations
@@ -45,8 +45,24 @@ def _channel_sums(chunk, chunks, x, n, channels, pixels, out):
         out[c] = total
 
 
+@kernel
+def _column_sums(chunk, chunks, x, out):
+    rows, columns = x.shape
+    first, last = chunk * columns // chunks, (chunk + 1) * columns // chunks
+    total = np.zeros(columns, np.float64)
+    for i in range(rows):
+        for j in span(first, last):
+            total[j] += x[i, j]
+    for j in span(first, last):
+        out[j] = total[j]
+
+
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """numpy.sum; here only where it leaves the channels of x [N,C,H,W], float32."""
+    """numpy.sum; here only where it leaves the channels of x [N,C,H,W] or [N,C], float32."""
+    if axes == (0,) and x.ndim == 2 and all_float32(x):
+        out = empty((1, x.shape[1]) if keepdims else x.shape[1], np.float32)
+        run(_column_sums, chunks_for(x.size, _SMALLEST), contiguous(x), out.reshape(-1))
+        return out
     if axes != (0, 2, 3) or x.ndim != 4 or not all_float32(x):
         return reference.sum(x, axes, keepdims)
     n, channels, height, width = x.shape
