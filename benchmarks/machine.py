@@ -15,9 +15,11 @@ _VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # the widest first
 
 
 def facts() -> dict[str, object]:
-    """Processor, cores, versions, commit and date of this moment, for a result's JSON."""
+    """Processor, cores, versions, commit and time of this moment, for a result's JSON."""
+    now = datetime.datetime.now()
     return {
-        "date": datetime.date.today().isoformat(),
+        "date": now.date().isoformat(),
+        "time": f"{now:%H:%M}",
         "commit": commit(),
         "cpu": _cpu(),
         "cores": cores(),

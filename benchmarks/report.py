@@ -55,21 +55,26 @@ def main(args: list[str]) -> int:
 
 
 def newest(results: Path) -> dict[str, dict[str, Any]]:
-    """The last result of each kind, by its date."""
+    """The last result of each kind."""
     found: dict[str, dict[str, Any]] = {}
     for kind in ("steps", "ops", "scaling", "startup", "gpu_check"):
         pattern = "gpu_check-cuda-*.json" if kind == "gpu_check" else f"{kind}-cpu-*"
         files = [json.loads(path.read_text()) for path in sorted(results.glob(pattern))]
         if files:
-            found[kind] = max(files, key=lambda result: result["machine"]["date"])
+            found[kind] = max(files, key=_moment)
     return found
+
+
+def _moment(result: dict[str, Any]) -> tuple[str, str]:
+    machine = result["machine"]
+    return machine["date"], machine.get("time", "")  # the first results have none
 
 
 def elsewhere(results: Path) -> list[dict[str, Any]]:
     """The last result of the steps on each other processor than the newest's."""
     last: dict[str, dict[str, Any]] = {}
     files = [json.loads(path.read_text()) for path in sorted(results.glob("steps-cpu-*"))]
-    for result in sorted(files, key=lambda result: result["machine"]["date"]):
+    for result in sorted(files, key=_moment):
         last.pop(result["machine"]["cpu"], None)
         last[result["machine"]["cpu"]] = result
     return list(last.values())[:-1]

@@ -19,14 +19,16 @@ RESULTS = Path(__file__).parent / "results"
 def result_file(
     kind: str, args: list[str], out: Path, device: str = "cpu"
 ) -> Iterator[dict[str, Any]]:
-    """A dictionary to fill, written to OUT/KIND-DEVICE-DATE.json when the block ends.
+    """A dictionary to fill, written to OUT/KIND-DEVICE-DATE-TIME.json when the block ends.
 
-    A block that ends by an error or Ctrl-C leaves what it had measured under the name with partial-
+    The time is that of the beginning, in minutes, so that a day's runs don't replace each other. A
+    block that ends by an error or Ctrl-C leaves what it had measured under the name with partial-
     before it.
     """
     machine = facts()
     out.mkdir(parents=True, exist_ok=True)  # a folder that can't be made is known before the work
-    path = out / f"{kind}-{device}-{machine['date']}.json"
+    time = str(machine["time"]).replace(":", "")
+    path = out / f"{kind}-{device}-{machine['date']}-{time}.json"
     result: dict[str, Any] = {
         "kind": kind,
         "command": " ".join([f"python -m benchmarks.{kind}", *_without_folder(args)]),

@@ -59,7 +59,8 @@ def test_a_run_that_is_stopped_leaves_what_it_has(tmp_path):
         result["rows"] = [1]
         raise KeyboardInterrupt
     (path,) = tmp_path.iterdir()
-    assert path.name.startswith("partial-steps-cpu-")
     written = json.loads(path.read_text())
+    moment = f"{written['machine']['date']}-{written['machine']['time'].replace(':', '')}"
+    assert path.name == f"partial-steps-cpu-{moment}.json"
     assert written["rows"] == [1]
     assert written["command"] == "python -m benchmarks.steps --x y"

@@ -48,6 +48,15 @@ def test_steps_and_the_goal_that_is_reached(tmp_path):
     assert "**2.50**" in report.page({"steps": steps()})
 
 
+def test_of_one_day_the_last_run_counts(tmp_path):
+    for time, ratio in (("0903", 1.1), ("1020", 1.2), (None, 1.3)):
+        result = steps(ratio=ratio)
+        if time is not None:
+            result["machine"] |= {"time": f"{time[:2]}:{time[2:]}"}
+        (tmp_path / f"steps-cpu-2026-01-02-{time}.json").write_text(json.dumps(result))
+    assert report.newest(tmp_path)["steps"]["workloads"][0]["ratio"] == 1.2
+
+
 def test_the_last_steps_on_each_other_processor(tmp_path):
     for day, ratio, cpu in ((2, 1.1, "old"), (3, 1.2, "old"), (4, 1.3, "new"), (5, 1.4, "new")):
         result = steps(f"2026-01-0{day}", ratio, cpu)
