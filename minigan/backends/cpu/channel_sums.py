@@ -48,13 +48,13 @@ def _channel_sums(chunk, chunks, x, n, channels, pixels, out):
 @kernel
 def _column_sums(chunk, chunks, x, out):
     rows, columns = x.shape
-    first, last = chunk * columns // chunks, (chunk + 1) * columns // chunks
-    total = np.zeros(columns, np.float64)
+    first = np.uintp(chunk * columns // chunks)
+    total = np.zeros((chunk + 1) * columns // chunks - first, np.float64)
     for i in range(rows):
-        for j in span(first, last):
-            total[j] += x[i, j]
-    for j in span(first, last):
-        out[j] = total[j]
+        for j in span(0, total.size):
+            total[j] += x[i, first + j]
+    for j in span(0, total.size):
+        out[first + j] = total[j]
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
