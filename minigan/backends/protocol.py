@@ -152,6 +152,10 @@ class Kernels(Protocol):
     def add_to(self, total: Array, values: Array) -> None:
         """In place: total += values, of the same shape."""
 
+    # --- dropout ------------------------------------------------------------------------------
+    def apply_mask(self, x: Array, mask: Array) -> Array:
+        """x * mask of x's dtype, whose shape is x's, or that of x's first axes and then ones."""
+
     # --- activations: value, and gradient as one pass -----------------------------------------
     def relu(self, x: Array) -> Array:
         """max(x, 0); NaN stays NaN."""

@@ -321,6 +321,14 @@ def add_to(total: Array, values: Array) -> None:
     total += values
 
 
+# --- dropout ---
+
+
+def apply_mask(x: Array, mask: Array) -> Array:
+    """x * mask, which broadcasts along the last axes."""
+    return _array(x * mask)
+
+
 # --- activations ---
 
 

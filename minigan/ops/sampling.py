@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from minigan.autograd import Function
+from minigan.backends import kernels_for
 from minigan.errors import ConfigError, DTypeError, ShapeError
 from minigan.ops.operands import check_index, require_float, require_one_device
 from minigan.ops.shape import Take
@@ -23,7 +24,7 @@ class Dropout(Function):
         self.scaled_mask = scaled_mask
 
     def forward(self, x: Any) -> Any:
-        return x * self.scaled_mask
+        return kernels_for(x).apply_mask(x, self.scaled_mask)
 
     def backward(self, grad: Tensor) -> Tensor:
         return Dropout(self.scaled_mask)(grad)

@@ -125,6 +125,11 @@ def _pointwise_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         table[name] = [(x, *slope) for x in singles]
         table[f"{name}_backward"] = [(*pair, *slope) for pair in pairs]
     table["add_to"] = pairs
+    # A mask of all elements; of the channels; of all at once; of what is not in front; of the last
+    # axis, which is as long as the first.
+    x = rng.normal(size=(65, 7, 20, 65))
+    masks = (x[::-1], x[:, :, :1, :1], x[:1, :1, :1, :1], x[:1, :, :, :1], x[0, 0, 0])
+    table["apply_mask"] = [*pairs, *((x, mask) for mask in masks)]
     return table
 
 

@@ -20,6 +20,7 @@ from minigan.backends.cpu.pad import pad2d, pad2d_adjoint
 from minigan.backends.cpu.pair_loss import pair_loss, pair_loss_backward
 from minigan.backends.cpu.pointwise import (
     add_to,
+    apply_mask,
     leaky_relu,
     leaky_relu_backward,
     relu,
@@ -50,6 +51,7 @@ __all__ = [
     "adam_steps",
     "add_matmul",
     "add_to",
+    "apply_mask",
     "batch_norm",
     "batch_norm_activation",
     "batch_norm_activation_backward",

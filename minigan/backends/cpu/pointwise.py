@@ -1,4 +1,4 @@
-"""Activations, their gradients and sums of gradients, one pass over flat memory each."""
+"""Activations, their gradients, masks and sums of gradients, one pass over flat memory each."""
 
 from __future__ import annotations
 
@@ -132,6 +132,34 @@ def add_to(total: Array, values: Array) -> None:
         return
     flat = total.reshape(-1), contiguous(values).reshape(-1)
     run(_add_to, chunks_for(total.size, _CHEAP), *flat)
+
+
+@kernel
+def _apply_mask(chunk, chunks, x, mask, run_length, out):
+    """Each number of the mask for so many of x."""
+    if run_length == 1:
+        for i in _span(chunk, chunks, mask.size):
+            out[i] = x[i] * mask[i]
+        return
+    length = np.uintp(run_length)
+    for i in _span(chunk, chunks, mask.size):
+        factor = mask[i]
+        for at in range(i * length, (i + np.uintp(1)) * length):
+            out[at] = x[at] * factor
+
+
+def apply_mask(x: Array, mask: Array) -> Array:
+    """x * mask, which has x's shape, or that of x's first axes and then ones."""
+    axes = mask.ndim
+    while axes > 0 and mask.shape[axes - 1] == 1:
+        axes -= 1
+    fits = mask.ndim == x.ndim and mask.shape[:axes] == x.shape[:axes]
+    if not (fits and all_float32(x, mask)) or x.size == 0:
+        return reference.apply_mask(x, mask)
+    out = empty(x.shape, np.float32)
+    flat = contiguous(x).reshape(-1), contiguous(mask).reshape(-1)
+    run(_apply_mask, chunks_for(x.size, _CHEAP), *flat, x.size // mask.size, out.reshape(-1))
+    return out
 
 
 def _apply(
