@@ -253,10 +253,12 @@ def test_it_learns_to_draw_eight_bars():
     for seed in (0, 1, 2):
         rng = np.random.default_rng(seed)
         gan = small(seed=seed, embedding_dim=16, lr=1e-3, margin=0.3)
-        for _ in range(150):
-            losses = gan.step((bars[rng.integers(0, 8, 32)],))
+        energies = [
+            float(gan.step((bars[rng.integers(0, 8, 32)],))["real_energy"]) for _ in range(150)
+        ]
         distances = np.abs(gan.sample(128, seed=0)[:, None] - bars).mean((2, 3, 4))
-        assert float(losses["real_energy"]) < 0.15  # the mean image as the reconstruction: 0.75
+        # The mean image as the reconstruction: 0.75. A step's energy swings from 0.04 to 0.16.
+        assert np.mean(energies[-20:]) < 0.15
         assert distances.min(1).mean() < 0.35  # from one bar to another it is 0.75 or 1
         drawn.append(np.bincount(distances.argmin(1), minlength=8))
     # Of 20 seeds 4 or 5 leave a bar out, others with each change of a kernel's rounding.
