@@ -176,7 +176,9 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
             grad = rng.normal(size=(*x.shape[:2], h + 2, w + 3))
             folds.append((grad, (h, w), widths, mode))
     sums = [(x, axes, kept) for x in images for axes, kept in (((0, 2, 3), False), ((1,), True))]
-    vectors = [rng.normal(size=s) for s in ((65, 999), (999, 65), (3000, 1), (0, 3), (3, 0))]
+    # Columns for several chunks; sums for which float32 is not enough.
+    vectors = [rng.normal(size=s) for s in ((65, 3999), (999, 65), (3000, 1), (0, 3), (3, 0))]
+    vectors.append(rng.uniform(0.5, 1, (100_000, 3)))
     sums += [(x, (0,), kept) for x in (*vectors, vectors[1].T) for kept in (False, True)]
     return {
         "pad2d": pads,

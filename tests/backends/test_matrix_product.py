@@ -207,16 +207,32 @@ MODULES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("way", "m", "k", "n", "a_transposed", "b_transposed"), WAYS)
-def test_which_kernel_multiplies(monkeypatch, way, m, k, n, a_transposed, b_transposed):
-    taken = []
+@pytest.fixture
+def taken(monkeypatch):
+    """The kernels that multiply, by name, as they are called."""
+    names = []
     for name, module in MODULES.items():
 
-        def multiply(*args, name=name, real=module.multiply):
-            taken.append(name)
-            return real(*args)
+        def multiply(*args, name=name, real=module.multiply, **options):
+            names.append(name)
+            return real(*args, **options)
 
         monkeypatch.setattr(module, "multiply", multiply)
+    return names
+
+
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize(("way", "k"), [("packed", 9), ("outer", 60)])
+def test_which_kernel_adds_a_weight_gradient(taken, way, k, b_transposed):
+    a, b = _stored((1100, k), True)[0], _stored((k, 800), b_transposed)[0]
+    total = np.ones((1100, 800), np.float32)
+    linalg.add_matmul(total, a, b)
+    _assert_product(total - 1, a, b)
+    assert taken == [way]
+
+
+@pytest.mark.parametrize(("way", "m", "k", "n", "a_transposed", "b_transposed"), WAYS)
+def test_which_kernel_multiplies(taken, way, m, k, n, a_transposed, b_transposed):
     a, b = _stored((m, k), a_transposed)[0], _stored((k, n), b_transposed)[0]
     _assert_product(linalg.matmul(a, b), a, b)
     assert taken[0] == way
