@@ -40,7 +40,7 @@ def arithmetic() -> Callable[[], Any]:
 
 
 @kernel
-def _multiply_add(chunk, chunks, a, b, out):  # type: ignore[no-untyped-def]
+def _multiply_add(chunk, chunks, a, b, out):
     zero, whole = np.uintp(0), np.uintp(COLUMNS)
     places = row_places(0, _TERMS, ROWS)
     for _ in range(_BLOCKS):
