@@ -45,6 +45,9 @@ _UPSAMPLED = [
 ]
 _IMAGES = [(2, 3, 8, 6), (5, 16, 12, 12), (0, 3, 4, 4)]
 _VECTORS = [(7, 33), (300, 70), (0, 5)]
+# As many pixels as are still few, and one more; several blocks of channels, in one chunk and in
+# each of several.
+_FEW_PIXELS = [(3, 5, 8, 8), (3, 5, 5, 13), (3, 200, 2, 2), (20, 300, 5, 5), (2, 3, 0, 4)]
 
 
 def _conv_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
@@ -85,7 +88,7 @@ def _upsample_conv_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
 
 def _norm_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     forward, backward, rows, rows_backward = [], [], [], []
-    for shape in _IMAGES + _VECTORS:
+    for shape in _IMAGES + _FEW_PIXELS + _VECTORS:
         c = shape[1]
         x, grad = rng.normal(2, 3, shape), rng.normal(size=shape)
         weight, bias = rng.normal(size=c), rng.normal(size=c)
@@ -98,8 +101,9 @@ def _norm_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         rows_backward.append((rng.normal(size=shape), rng.normal(size=shape), var, 1e-5))
     activated = [(*case, slope) for case in forward for slope in (0.0, 0.2)]
     activated_backward = [
-        (grad, x, rng.normal(size=x.shape), weight, weight, *rest, slope)
+        (grad, x, y if slope else np.maximum(y, 0), weight, weight, *rest, slope)
         for grad, x, weight, *rest in backward
+        for y in (rng.normal(size=x.shape),)
         for slope in (0.0, 0.2)
     ]
     statistics = (rng.normal(size=5) for _ in range(4))

@@ -72,9 +72,10 @@ def test_equals_the_two_layers(layers: Any, shape: Any, fused_calls: list[int]) 
     assert len(fused_calls) == 2
 
 
-def test_batch_norm_keeps_its_bits_on_the_cpu(fused_calls: list[int]) -> None:
+@pytest.mark.parametrize("size", [5, 9])  # few pixels, and many
+def test_batch_norm_keeps_its_bits_on_the_cpu(size: int, fused_calls: list[int]) -> None:
     net = nn.Sequential(nn.BatchNorm2d(3), nn.LeakyReLU(0.2))
-    x, u = mg.randn(4, 3, 5, 5, requires_grad=True), mg.randn(4, 3, 5, 5)
+    x, u = mg.randn(4, 3, size, size, requires_grad=True), mg.randn(4, 3, size, size)
     results = []
     for _ in range(2):
         y = net(x)

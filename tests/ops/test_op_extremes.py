@@ -101,6 +101,22 @@ def test_variance_does_not_cancel_far_from_zero():
     np.testing.assert_allclose(y, want, atol=2e-2)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [3, 9])  # few pixels, and many: kernels of their own
+def test_a_normalised_activation_of_what_is_no_number(size, dtype):
+    shape = (2, 2, size, size)
+    for slope in (0.0, 0.2):
+        x = leaf(np.full(shape, np.nan), dtype)
+        y = ops.batch_norm_activation(x, None, None, negative_slope=slope)
+        assert np.isnan(y.detach().numpy()).all()
+    x = leaf(np.random.default_rng(5).standard_normal(shape), dtype)
+    weight, bias = leaf(np.ones(2), dtype), leaf(np.full(2, -np.inf), dtype)
+    y = ops.batch_norm_activation(x, None, None, weight, bias)  # ReLU of -infinity
+    upstream = as_tensor(np.full(shape, np.inf, dtype), False)
+    for value in (y, *grad(y, [x, weight, bias], upstream)):
+        np.testing.assert_array_equal(value.detach().numpy(), 0)
+
+
 def test_norm_of_a_zero_gradient_has_a_finite_gradient():
     """The gradient penalty of a critic that ignores one of its inputs."""
     w = leaf([[0.0, 0.0], [3.0, 4.0]], np.float64)

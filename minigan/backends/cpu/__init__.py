@@ -9,10 +9,13 @@ from minigan.backends.cpu.linalg import add_matmul, matmul
 from minigan.backends.cpu.linear_activation import linear_activation, linear_activation_backward
 from minigan.backends.cpu.max_pool import max_pool2d_indices
 from minigan.backends.cpu.memory import keep_freed_memory
-from minigan.backends.cpu.norm import batch_norm, batch_norm_backward, row_norm, row_norm_backward
-from minigan.backends.cpu.norm_activation import (
+from minigan.backends.cpu.norm import (
+    batch_norm,
     batch_norm_activation,
     batch_norm_activation_backward,
+    batch_norm_backward,
+    row_norm,
+    row_norm_backward,
 )
 from minigan.backends.cpu.optim import adam_step, rmsprop_step, sgd_step
 from minigan.backends.cpu.optim_many import adam_steps, rmsprop_steps, sgd_steps

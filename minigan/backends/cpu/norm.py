@@ -1,10 +1,13 @@
 """Normalisation: the rows or channels are shared among threads, each read from memory once.
 
 A channel of a batch, or a row, is small enough for the cache of a core, so the passes over it
-(mean, variance, result) cost little more than one. Sums are float32 over runs of at most
-`RUN` elements, which vectorise, and float64 across runs. Layout: [N,C,P], the P pixels of a
-channel side by side. A batch of vectors (P = 1) has its channels side by side instead: kernels of
-their own go through it row by row, with a float64 sum for each channel.
+(mean, variance, result) cost little more than one. A leaky ReLU behind the normalisation of a batch
+is in its last pass, and the way back through both takes two passes; without one its slope is 1.
+Sums are float32 over runs of at most `RUN` elements, which vectorise, and float64 across runs.
+
+Layout: [N,C,P], the P pixels of a channel side by side. Where they are few, or one as in a batch of
+vectors, each image would give a sum of a few numbers. There the images are added first, in float64:
+the columns of [N,C*P], as many channels side by side as fill vectors.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import numpy as np
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.channel_sums import RUN, span, sum_of
-from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
+from minigan.backends.cpu.threads import all_float32, chunks_for, helper, inlined, kernel, run
 from minigan.backends.protocol import Array
 
 _SMALLEST = 1 << 15  # elements that are worth a thread
+_FEW_PIXELS = 64  # of a channel, whose sums are taken over images first
+_COLUMNS = 512  # of these at a time: what all images have there stays in the cache of a core
 
 
 @helper
@@ -43,8 +48,22 @@ def _sum_products(a, b, mean, start, end):
     return total
 
 
+@inlined
+def _activated(z, slope):
+    """So written, NaN stays NaN, and slope 0 makes 0 of -infinity."""
+    below = slope * z if slope != 0 else np.float32(0)
+    return below if z <= 0 else z
+
+
+@inlined
+def _through_activation(grad, y, slope):
+    """The gradient before a leaky ReLU; its output y has the sign of its input."""
+    below = slope * grad if slope != 0 else np.float32(0)
+    return grad if y > 0 else below
+
+
 @kernel
-def _batch_norm(chunk, chunks, x, weight, bias, eps, n, channels, pixels, y, mean, var):
+def _batch_norm(chunk, chunks, x, weight, bias, eps, slope, n, channels, pixels, y, mean, var):
     """Flat x and y [N*C*P]; weight, bias, mean, var [C]."""
     count = max(n * pixels, 1)
     for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
@@ -63,7 +82,22 @@ def _batch_norm(chunk, chunks, x, weight, bias, eps, n, channels, pixels, y, mea
         for b in range(n):
             start = (b * channels + c) * pixels
             for i in span(start, start + pixels):
-                y[i] = (x[i] - m) * scale + shift
+                y[i] = _activated((x[i] - m) * scale + shift, slope)
+
+
+@helper
+def _sums_of_gradients(grad, x, y, mean, slope, start, end):
+    """Of g, the gradient before the activation, and of g * (x - mean)."""
+    total, products = np.float64(0), np.float64(0)
+    for first in range(start, end, RUN):
+        part, product = np.float32(0), np.float32(0)
+        for i in span(first, min(first + RUN, end)):
+            g = _through_activation(grad[i], y[i], slope)
+            part += g
+            product += g * (x[i] - mean)
+        total += part
+        products += product
+    return total, products
 
 
 @kernel
@@ -72,10 +106,12 @@ def _batch_norm_backward(
     chunks,
     grad,
     x,
+    y,
     weight,
     mean,
     var,
     eps,
+    slope,
     n,
     channels,
     pixels,
@@ -83,75 +119,122 @@ def _batch_norm_backward(
     grad_weight,
     grad_bias,
 ):
-    """grad_x = weight / std * (grad - mean(grad) - xhat * mean(grad * xhat))."""
+    """grad_x = weight / std * (g - mean(g) - xhat * mean(g * xhat)), g before the activation."""
     count = max(n * pixels, 1)
     for c in range(chunk * channels // chunks, (chunk + 1) * channels // chunks):
         m, inverse_std = mean[c], 1.0 / np.sqrt(var[c] + eps)
         total, products = 0.0, 0.0
         for b in range(n):
             start = (b * channels + c) * pixels
-            total += sum_of(grad, start, start + pixels)
-            products += _sum_products(grad, x, m, start, start + pixels)
+            of_image = _sums_of_gradients(grad, x, y, m, slope, start, start + pixels)
+            total += of_image[0]
+            products += of_image[1]
         grad_bias[c] = total
         grad_weight[c] = products * inverse_std
         scale = np.float32(weight[c] * inverse_std)
         average = np.float32(total / count)
-        slope = np.float32(products * inverse_std * inverse_std / count)
+        along = np.float32(products * inverse_std * inverse_std / count)
         for b in range(n):
             start = (b * channels + c) * pixels
             for i in span(start, start + pixels):
-                grad_x[i] = scale * (grad[i] - average - (x[i] - m) * slope)
+                g = _through_activation(grad[i], y[i], slope)
+                grad_x[i] = scale * (g - average - (x[i] - m) * along)
+
+
+@helper
+def _columns_sum(total, c, pixels):
+    """Of a channel's columns."""
+    columns = np.float64(0)
+    for j in span(c * pixels, (c + 1) * pixels):
+        columns += total[j]
+    return columns
+
+
+@inlined
+def _fill(columns, c, pixels, value):
+    """Of a channel."""
+    for j in span(c * pixels, (c + 1) * pixels):
+        columns[j] = value
 
 
 @kernel
-def _vectors_norm(chunk, chunks, x, weight, bias, eps, y, mean, var):
-    """x and y [N,C]; weight, bias, mean, var [C]."""
-    n, channels = x.shape
-    first, end = chunk * channels // chunks, (chunk + 1) * channels // chunks
-    total = np.zeros(channels, np.float64)
-    for b in range(n):
-        for c in span(first, end):
-            total[c] += x[b, c]
-    for c in span(first, end):
-        mean[c] = total[c] / max(n, 1)
-        total[c] = 0.0
-    for b in range(n):
-        for c in span(first, end):
-            centred = x[b, c] - mean[c]
-            total[c] += centred * centred
-    scale = np.empty(channels, np.float32)
-    for c in span(first, end):
-        var[c] = total[c] / max(n, 1)
-        scale[c] = weight[c] / np.sqrt(var[c] + eps)
-    for b in range(n):
-        for c in span(first, end):
-            y[b, c] = (x[b, c] - mean[c]) * scale[c] + bias[c]
+def _columns_norm(chunk, chunks, x, weight, bias, eps, slope, pixels, y, mean, var):
+    """`_batch_norm` where x and y are [N,C*P], some whole channels at a time."""
+    n, channels = x.shape[0], mean.size
+    count, together = max(n * pixels, 1), max(1, _COLUMNS // pixels)
+    total = np.empty(together * pixels, np.float64)
+    means, scales, shifts = (
+        np.empty(total.size, np.float32),
+        np.empty(total.size, np.float32),
+        np.empty(total.size, np.float32),
+    )
+    end = (chunk + 1) * channels // chunks
+    for first in range(chunk * channels // chunks, end, together):
+        held = min(together, end - first)
+        at, size = np.uintp(first * pixels), held * pixels
+        total[:] = 0.0
+        for b in range(n):
+            for j in span(0, size):
+                total[j] += x[b, at + j]
+        for c in range(held):
+            mean[first + c] = _columns_sum(total, c, pixels) / count
+            _fill(means, c, pixels, mean[first + c])
+        total[:] = 0.0
+        for b in range(n):
+            for j in span(0, size):
+                centred = x[b, at + j] - means[j]
+                total[j] += centred * centred
+        for c in range(held):
+            var[first + c] = _columns_sum(total, c, pixels) / count
+            scale = np.float32(weight[first + c] / np.sqrt(var[first + c] + eps))
+            _fill(scales, c, pixels, scale)
+            _fill(shifts, c, pixels, bias[first + c])
+        for b in range(n):
+            for j in span(0, size):
+                y[b, at + j] = _activated((x[b, at + j] - means[j]) * scales[j] + shifts[j], slope)
 
 
 @kernel
-def _vectors_norm_backward(
-    chunk, chunks, grad, x, weight, mean, var, eps, grad_x, grad_weight, grad_bias
+def _columns_norm_backward(
+    chunk, chunks, grad, x, y, weight, mean, var, eps, slope, pixels, grad_x, grad_weight, grad_bias
 ):
-    """`_batch_norm_backward` for x [N,C]."""
-    n, channels = x.shape
-    first, end = chunk * channels // chunks, (chunk + 1) * channels // chunks
-    total, products = np.zeros(channels, np.float64), np.zeros(channels, np.float64)
-    for b in range(n):
-        for c in span(first, end):
-            total[c] += grad[b, c]
-            products[c] += grad[b, c] * (x[b, c] - mean[c])
-    average, slope = np.empty(channels, np.float32), np.empty(channels, np.float32)
-    scale = np.empty(channels, np.float32)
-    for c in span(first, end):
-        inverse_std = 1.0 / np.sqrt(var[c] + eps)
-        grad_bias[c] = total[c]
-        grad_weight[c] = products[c] * inverse_std
-        average[c] = total[c] / max(n, 1)
-        slope[c] = products[c] * inverse_std * inverse_std / max(n, 1)
-        scale[c] = weight[c] * inverse_std
-    for b in range(n):
-        for c in span(first, end):
-            grad_x[b, c] = scale[c] * (grad[b, c] - average[c] - (x[b, c] - mean[c]) * slope[c])
+    """`_batch_norm_backward` where grad, x, y and grad_x are [N,C*P]."""
+    n, channels = x.shape[0], mean.size
+    count, together = max(n * pixels, 1), max(1, _COLUMNS // pixels)
+    total, products = np.empty(together * pixels, np.float64), np.empty(together * pixels)
+    means, averages, alongs, scales = (
+        np.empty(total.size, np.float32),
+        np.empty(total.size, np.float32),
+        np.empty(total.size, np.float32),
+        np.empty(total.size, np.float32),
+    )
+    end = (chunk + 1) * channels // chunks
+    for first in range(chunk * channels // chunks, end, together):
+        held = min(together, end - first)
+        at, size = np.uintp(first * pixels), held * pixels
+        for c in range(held):
+            _fill(means, c, pixels, mean[first + c])
+        total[:], products[:] = 0.0, 0.0
+        for b in range(n):
+            for j in span(0, size):
+                g = _through_activation(grad[b, at + j], y[b, at + j], slope)
+                total[j] += g
+                products[j] += g * (x[b, at + j] - means[j])
+        for c in range(held):
+            inverse_std = 1.0 / np.sqrt(var[first + c] + eps)
+            of_channel = _columns_sum(total, c, pixels), _columns_sum(products, c, pixels)
+            grad_bias[first + c] = of_channel[0]
+            grad_weight[first + c] = of_channel[1] * inverse_std
+            average = np.float32(of_channel[0] / count)
+            along = np.float32(of_channel[1] * inverse_std * inverse_std / count)
+            _fill(averages, c, pixels, average)
+            _fill(alongs, c, pixels, along)
+            _fill(scales, c, pixels, np.float32(weight[first + c] * inverse_std))
+        for b in range(n):
+            for j in span(0, size):
+                g = _through_activation(grad[b, at + j], y[b, at + j], slope)
+                centred = x[b, at + j] - means[j]
+                grad_x[b, at + j] = scales[j] * (g - averages[j] - centred * alongs[j])
 
 
 @kernel
@@ -194,20 +277,27 @@ def batch_norm(
     x: Array, weight: Array | None, bias: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
     """x [N,C,...] -> (y, mean [C], var [C])."""
+    return batch_norm_activation(x, weight, bias, eps, 1.0)
+
+
+def batch_norm_activation(
+    x: Array, weight: Array | None, bias: Array | None, eps: float, slope: float
+) -> tuple[Array, Array, Array]:
+    """(leaky_relu(batch_norm(x), slope), mean [C], var [C])."""
     n, channels, pixels = _shape(x)
     if not all_float32(x, weight, bias):
-        return reference.batch_norm(x, weight, bias, eps)
+        return reference.batch_norm_activation(x, weight, bias, eps, slope)
     y = empty(x.shape, x.dtype)
     mean, var = empty(channels, x.dtype), empty(channels, x.dtype)
     weight = np.ones(channels, x.dtype) if weight is None else _flat(weight)
     bias = np.zeros(channels, x.dtype) if bias is None else _flat(bias)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
-    if pixels == 1:
-        rows = (contiguous(x).reshape(n, channels), y.reshape(n, channels))
-        run(_vectors_norm, chunks, rows[0], weight, bias, float(eps), rows[1], mean, var)
+    how = weight, bias, float(eps), np.float32(slope)
+    if pixels <= _FEW_PIXELS:
+        rows = [v.reshape(n, channels * pixels) for v in (contiguous(x), y)]
+        run(_columns_norm, chunks, rows[0], *how, pixels, rows[1], mean, var)
         return y, mean, var
-    args = (_flat(x), weight, bias, float(eps), n, channels, pixels, y.reshape(-1), mean, var)
-    run(_batch_norm, chunks, *args)
+    run(_batch_norm, chunks, _flat(x), *how, n, channels, pixels, y.reshape(-1), mean, var)
     return y, mean, var
 
 
@@ -215,21 +305,39 @@ def batch_norm_backward(
     grad: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
 ) -> tuple[Array, Array, Array]:
     """-> (grad_x like x, grad_weight [C], grad_bias [C])."""
+    # Without an activation the signs that x stands for here mean nothing.
+    return batch_norm_activation_backward(grad, x, x, weight, None, mean, var, eps, 1.0)
+
+
+def batch_norm_activation_backward(
+    grad: Array,
+    x: Array,
+    y: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    slope: float,
+) -> tuple[Array, Array, Array]:
+    """-> (grad_x like x, grad_weight [C], grad_bias [C]); y is what batch_norm_activation gave."""
     n, channels, pixels = _shape(x)
-    if not all_float32(grad, x, weight, mean, var):
-        return reference.batch_norm_backward(grad, x, weight, mean, var, eps)
+    if not all_float32(grad, x, y, weight, mean, var):
+        args = grad, x, y, weight, bias, mean, var, eps, slope
+        return reference.batch_norm_activation_backward(*args)
     grad_x = empty(x.shape, x.dtype)
     grad_weight, grad_bias = empty(channels, x.dtype), empty(channels, x.dtype)
     weight = np.ones(channels, x.dtype) if weight is None else _flat(weight)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
-    statistics = (weight, _flat(mean), _flat(var), float(eps))
-    if pixels == 1:
-        rows = [contiguous(v).reshape(n, channels) for v in (grad, x)]
-        found = (grad_x.reshape(n, channels), grad_weight, grad_bias)
-        run(_vectors_norm_backward, chunks, *rows, *statistics, *found)
+    how = weight, _flat(mean), _flat(var), float(eps), np.float32(slope)
+    if pixels <= _FEW_PIXELS:
+        rows = [contiguous(v).reshape(n, channels * pixels) for v in (grad, x, y, grad_x)]
+        run(
+            _columns_norm_backward, chunks, *rows[:3], *how, pixels, rows[3], grad_weight, grad_bias
+        )
         return grad_x, grad_weight, grad_bias
     sizes, outputs = (n, channels, pixels), (grad_x.reshape(-1), grad_weight, grad_bias)
-    run(_batch_norm_backward, chunks, _flat(grad), _flat(x), *statistics, *sizes, *outputs)
+    run(_batch_norm_backward, chunks, _flat(grad), _flat(x), _flat(y), *how, *sizes, *outputs)
     return grad_x, grad_weight, grad_bias
 
 
