@@ -6,9 +6,9 @@ A backend is a plain module of functions on arrays; it knows no Tensor and no gr
 define, or hand on for a dtype or geometry that they do not cover, runs in the reference.
 
 Conventions. Arrays are C-contiguous or not, float32 or float64 unless said; results are new
-arrays of the dtype of the first argument; arguments are never modified (add_to, move_running and
-the optimiser kernels, which update in place, are the exception). Layout is NCHW, weights are
-[K, C/groups, KH, KW].
+arrays of the dtype of the first argument; arguments are never modified (add_to, add_matmul,
+clip_to, move_running and the optimiser kernels, which update in place, are the exception). Layout
+is NCHW, weights are [K, C/groups, KH, KW].
 `stride`, `padding`, `dilation` are (height, width) pairs of ints, padding is symmetric.
 """
 
@@ -148,9 +148,15 @@ class Kernels(Protocol):
     ) -> None:
         """In place: r = (1 - momentum) r + momentum value; var is multiplied by `unbiased`."""
 
-    # --- sums of gradients --------------------------------------------------------------------
+    # --- sums and limits, element by element --------------------------------------------------
+    def add(self, a: Array, b: Array) -> Array:
+        """a + b of one shape and dtype."""
+
     def add_to(self, total: Array, values: Array) -> None:
         """In place: total += values, of the same shape."""
+
+    def clip_to(self, x: Array, low: float | None, high: float | None) -> None:
+        """In place: x limited to [low, high], on one side where the other is None; NaN stays."""
 
     # --- dropout ------------------------------------------------------------------------------
     def apply_mask(self, x: Array, mask: Array) -> Array:

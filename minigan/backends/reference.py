@@ -313,7 +313,17 @@ def move_running(
     running_var[...] = (1 - momentum) * running_var + momentum * unbiased * var
 
 
-# --- sums of gradients ---
+# --- sums and limits, element by element ---
+
+
+def add(a: Array, b: Array) -> Array:
+    """a + b."""
+    return _array(a + b)
+
+
+def clip_to(x: Array, low: float | None, high: float | None) -> None:
+    """x limited to [low, high], in place."""
+    x.clip(low, high, out=x)
 
 
 def add_to(total: Array, values: Array) -> None:

@@ -28,7 +28,8 @@ class Add(Function):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.shapes = a.shape, b.shape
-        return a + b
+        alike = a.shape == b.shape and a.dtype == b.dtype
+        return kernels_for(a).add(a, b) if alike else a + b
 
     def backward(self, grad: Tensor) -> Any:
         return tuple(

@@ -84,7 +84,7 @@ def zero_(x: Tensor) -> Tensor:
 def clamp_(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
     """Limit every element to [min, max]."""
     array = _writable(x, "clamp_")
-    array.clip(min, max, out=array)
+    kernels_for(array).clip_to(array, min, max)
     return _changed(x)
 
 

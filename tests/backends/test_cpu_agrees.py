@@ -128,7 +128,9 @@ def _pointwise_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         slope = (0.2,) if name == "leaky_relu" else ()
         table[name] = [(x, *slope) for x in singles]
         table[f"{name}_backward"] = [(*pair, *slope) for pair in pairs]
-    table["add_to"] = pairs
+    table["add"] = table["add_to"] = pairs
+    bounds: list[Case] = [(-1.0, 0.5), (None, 0.0), (0.0, None), (0.5, -1.0)]  # the last crossed
+    table["clip_to"] = [(x, *ends) for x in singles for ends in bounds]
     # A mask of all elements; of the channels; of all at once; of what is not in front; of the last
     # axis, which is as long as the first.
     x = rng.normal(size=(65, 7, 20, 65))
@@ -184,6 +186,12 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     vectors = [rng.normal(size=s) for s in ((65, 3999), (999, 65), (3000, 1), (0, 3), (3, 0))]
     vectors.append(rng.uniform(0.5, 1, (100_000, 3)))
     sums += [(x, (0,), kept) for x in (*vectors, vectors[1].T) for kept in (False, True)]
+    # Of all numbers: of one, in some chunks, and some for which float32 is not enough.
+    sums += [
+        (x, tuple(range(x.ndim)), kept)
+        for x in (*images, *vectors, np.array(3.0), np.ones(1))
+        for kept in (False, True)
+    ]
     return {
         "pad2d": pads,
         "pad2d_adjoint": folds,
@@ -300,7 +308,7 @@ def _all_cases() -> dict[str, list[Case]]:
 
 CASES = _all_cases()
 IN_PLACE = tuple(f"{name}_step{s}" for name in ("sgd", "adam", "rmsprop") for s in ("", "s"))
-IN_PLACE += ("add_matmul", "add_to", "move_running")
+IN_PLACE += ("add_matmul", "add_to", "clip_to", "move_running")
 
 
 def _mapped(change: Callable[[np.ndarray], Any], case: Case) -> Case:

@@ -3,7 +3,6 @@
 Imported at the first kernel call only, because importing numba takes half a second.
 """
 
-from minigan.backends.cpu.channel_sums import sum
 from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.backends.cpu.linalg import add_matmul, matmul
 from minigan.backends.cpu.linear_activation import linear_activation, linear_activation_backward
@@ -14,6 +13,7 @@ from minigan.backends.cpu.norm import (
     batch_norm_activation,
     batch_norm_activation_backward,
     batch_norm_backward,
+    move_running,
     row_norm,
     row_norm_backward,
 )
@@ -22,8 +22,10 @@ from minigan.backends.cpu.optim_many import adam_steps, rmsprop_steps, sgd_steps
 from minigan.backends.cpu.pad import pad2d, pad2d_adjoint
 from minigan.backends.cpu.pair_loss import pair_loss, pair_loss_backward
 from minigan.backends.cpu.pointwise import (
+    add,
     add_to,
     apply_mask,
+    clip_to,
     leaky_relu,
     leaky_relu_backward,
     relu,
@@ -43,6 +45,7 @@ from minigan.backends.cpu.resample import (
     scatter_add_rows,
     upsample_nearest,
 )
+from minigan.backends.cpu.sums import sum
 from minigan.backends.cpu.upsample_conv import (
     upsample_conv2d,
     upsample_conv2d_input_grad,
@@ -53,8 +56,10 @@ __all__ = [
     "adam_step",
     "adam_steps",
     "add_matmul",
+    "add",
     "add_to",
     "apply_mask",
+    "clip_to",
     "batch_norm",
     "batch_norm_activation",
     "batch_norm_activation_backward",
@@ -70,6 +75,7 @@ __all__ = [
     "linear_activation_backward",
     "matmul",
     "max_pool2d_indices",
+    "move_running",
     "pad2d",
     "pad2d_adjoint",
     "pair_loss",

@@ -49,6 +49,7 @@ from minigan.backends.protocol import Array, Pair
 _LONGEST_SUM = 256 // TOGETHER  # products; of so many rows the weights stay near
 _TILE_PIXELS = 1024
 _SMALLEST = 1 << 19  # products that are worth a thread
+_SMALLEST_PACK = 1 << 13  # numbers of a matrix of weights
 _GRAD_TILE_PIXELS = 512  # whose `grad`, LANES channels of it, is about the first-level cache
 _GRAD_CHUNKS = 8
 _SUMS_LIMIT = 1 << 23  # elements of all partial weight gradients: 32 MiB
@@ -342,7 +343,7 @@ def _run_maps(
         start[:k] = bias
     run(
         _pack,
-        min(groups * c, chunks_for(matrix.size, 1 << 15)),
+        min(groups * c, chunks_for(matrix.size, _SMALLEST_PACK)),
         contiguous(weight).reshape(-1),
         distances[outputs],
         distances[1 - outputs],

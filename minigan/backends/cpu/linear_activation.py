@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends import reference
-from minigan.backends.cpu import channel_sums
+from minigan.backends.cpu import sums
 from minigan.backends.cpu.arrays import contiguous, empty
 from minigan.backends.cpu.linalg import product
 from minigan.backends.cpu.threads import all_float32, chunks_for, kernel, run
@@ -40,7 +40,7 @@ def _backward(chunk, chunks, grad, y, slope, through, grad_bias):
 def linear_activation_backward(grad: Array, y: Array, slope: float) -> tuple[Array, Array]:
     """-> (the gradient of x weight^T + bias, that of bias)."""
     if slope == 1:
-        return grad, channel_sums.sum(grad, (0,), False)
+        return grad, sums.sum(grad, (0,), False)
     if not all_float32(grad, y):
         return reference.linear_activation_backward(grad, y, slope)
     through, grad_bias = empty(grad.shape, np.float32), empty(grad.shape[1], np.float32)

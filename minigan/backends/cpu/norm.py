@@ -16,7 +16,7 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
-from minigan.backends.cpu.channel_sums import RUN, span, sum_of
+from minigan.backends.cpu.sums import RUN, span, sum_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, inlined, kernel, run
 from minigan.backends.protocol import Array
 
@@ -339,6 +339,29 @@ def batch_norm_activation_backward(
     sizes, outputs = (n, channels, pixels), (grad_x.reshape(-1), grad_weight, grad_bias)
     run(_batch_norm_backward, chunks, _flat(grad), _flat(x), _flat(y), *how, *sizes, *outputs)
     return grad_x, grad_weight, grad_bias
+
+
+@kernel
+def _move_running(chunk, chunks, running_mean, running_var, mean, var, momentum, unbiased):
+    for c in span(chunk * mean.size // chunks, (chunk + 1) * mean.size // chunks):
+        running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
+        running_var[c] = (1 - momentum) * running_var[c] + momentum * unbiased * var[c]
+
+
+def move_running(
+    running_mean: Array,
+    running_var: Array,
+    mean: Array,
+    var: Array,
+    momentum: float,
+    unbiased: float,
+) -> None:
+    """r = (1 - momentum) r + momentum value, in place, in float64."""
+    arrays = running_mean, running_var, mean, var
+    if not (all_float32(*arrays) and all([array.flags.c_contiguous for array in arrays])):
+        reference.move_running(*arrays, momentum, unbiased)
+        return
+    run(_move_running, 1, *arrays, float(momentum), float(unbiased))  # too few to be shared
 
 
 def row_norm(x: Array, eps: float) -> tuple[Array, Array, Array]:

@@ -1,6 +1,6 @@
 """Losses that compare two arrays, and their gradients: one pass over both each.
 
-As in `channel_sums.py`, sums are float32 over short runs, which vectorise, and float64 across runs.
+As in `sums.py`, sums are float32 over short runs, which vectorise, and float64 across runs.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
-from minigan.backends.cpu.channel_sums import RUN, span
 from minigan.backends.cpu.logistic import sigmoid_of, softplus_of
+from minigan.backends.cpu.sums import RUN, add_scaled, span
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel, run
 from minigan.backends.protocol import Array
 
@@ -60,14 +60,6 @@ def _bce(chunk, chunks, x, target, parts):
 
 
 @kernel
-def _scaled_sum(chunk, chunks, parts, scale, out):
-    total = np.float64(0)
-    for part in parts:
-        total += part
-    out[0] = total * scale
-
-
-@kernel
 def _l1_backward(chunk, chunks, grad, x, target, scale, out):
     factor = grad[0] * scale
     for i in span(chunk * x.size // chunks, (chunk + 1) * x.size // chunks):
@@ -101,7 +93,7 @@ def pair_loss(kind: str, x: Array, target: Array, scale: float) -> Array:
     chunks, out = chunks_for(x.size, _SMALLEST), empty((), np.float32)
     parts = empty(chunks, np.float64)
     run(_LOSSES[kind], chunks, *(contiguous(a).reshape(-1) for a in (x, target)), parts)
-    run(_scaled_sum, 1, parts, float(scale), out.reshape(1))
+    run(add_scaled, 1, parts, float(scale), out.reshape(1))
     return out
 
 

@@ -1,4 +1,4 @@
-"""Activations, their gradients, masks and sums of gradients, one pass over flat memory each."""
+"""Activations, their gradients, masks, sums and limits, one pass over flat memory each."""
 
 from __future__ import annotations
 
@@ -117,6 +117,36 @@ def _softplus_backward(chunk, chunks, grad, x, beta, out):
 def _sigmoid_backward(chunk, chunks, grad, y, out):
     for i in _span(chunk, chunks, y.size):
         out[i] = grad[i] * y[i] * (np.float32(1) - y[i])
+
+
+@kernel
+def _add(chunk, chunks, a, b, out):
+    for i in _span(chunk, chunks, out.size):
+        out[i] = a[i] + b[i]
+
+
+def add(a: Array, b: Array) -> Array:
+    """a + b of one shape."""
+    if not all_float32(a, b):
+        return reference.add(a, b)
+    return _apply(_add, _CHEAP, (a, b))
+
+
+@kernel
+def _clip_to(chunk, chunks, x, low, high):
+    for i in _span(chunk, chunks, x.size):
+        value = low if x[i] < low else x[i]  # compared so that NaN stays NaN
+        x[i] = high if value > high else value
+
+
+def clip_to(x: Array, low: float | None, high: float | None) -> None:
+    """x limited to [low, high], in place."""
+    if not (all_float32(x) and x.flags.c_contiguous) or low is high is None:
+        reference.clip_to(x, low, high)
+        return
+    least = np.float32(-np.inf if low is None else low)
+    most = np.float32(np.inf if high is None else high)
+    run(_clip_to, chunks_for(x.size, _CHEAP), x.reshape(-1), least, most)
 
 
 @kernel

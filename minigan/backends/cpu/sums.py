@@ -1,4 +1,4 @@
-"""The sum of each channel of a batch: the gradient of a bias, of a convolution or a linear layer.
+"""The sum of each channel of a batch, which is the gradient of a bias, and the sum of all numbers.
 
 As in `norm.py`, sums over pixels are float32 over short runs, which vectorise, and float64 across
 runs; those over vectors are float64. NumPy's own sums go image by image, and on one thread.
@@ -46,6 +46,20 @@ def _channel_sums(chunk, chunks, x, n, channels, pixels, out):
 
 
 @kernel
+def _parts_of_all(chunk, chunks, x, parts):
+    parts[chunk] = sum_of(x, chunk * x.size // chunks, (chunk + 1) * x.size // chunks)
+
+
+@kernel
+def add_scaled(chunk, chunks, parts, scale, out):
+    """out[0] = the sum of the parts times scale."""
+    total = np.float64(0)
+    for part in parts:
+        total += part
+    out[0] = total * scale
+
+
+@kernel
 def _column_sums(chunk, chunks, x, out):
     rows, columns = x.shape
     first = np.uintp(chunk * columns // chunks)
@@ -58,7 +72,14 @@ def _column_sums(chunk, chunks, x, out):
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """numpy.sum; here only where it leaves the channels of x [N,C,H,W] or [N,C], float32."""
+    """numpy.sum; here only of float32, where it leaves the channels of x [N,C,H,W] or [N,C], or
+    nothing."""
+    if 0 < x.ndim == len(axes) and all_float32(x):
+        out = empty((1,) * x.ndim if keepdims else (), np.float32)
+        parts = empty(chunks_for(x.size, _SMALLEST), np.float64)
+        run(_parts_of_all, parts.size, contiguous(x).reshape(-1), parts)
+        run(add_scaled, 1, parts, 1.0, out.reshape(-1))
+        return out
     if axes == (0,) and x.ndim == 2 and all_float32(x):
         out = empty((1, x.shape[1]) if keepdims else x.shape[1], np.float32)
         run(_column_sums, chunks_for(x.size, _SMALLEST), contiguous(x), out.reshape(-1))
