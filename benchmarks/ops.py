@@ -158,8 +158,10 @@ def _is_array(value: Any) -> bool:
 
 
 def _singles(name: str, args: tuple[Any, ...]) -> list[tuple[str, tuple[Any, ...]]]:
-    """The call itself, or of Adam over many parameters the call for each: at step 1, since the
-    number of the step changes nothing of its time."""
+    """The call itself, a convolution without its activation, or of Adam over many parameters the
+    call for each: at step 1, since the number of the step changes nothing of its time."""
+    if name == "conv2d_activation":
+        return [("conv2d", args[:-1])]
     if name != "adam_steps":
         return [(name, args)]
     *lists, clock, _, beta1, beta2, eps, weight_decay, decoupled = args

@@ -50,6 +50,8 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
     adam = (0.5, 0.999, 1e-8, 0.1, True)
     return {
         "conv2d": [(x, weight, bias, *_GEOMETRY), (grouped, split, None, *_GROUPED)],
+        "conv2d_activation": [
+            (x, weight, bias, *_GEOMETRY, slope) for slope in (0.0, 0.2, 1.0)],
         "conv2d_input_grad": [
             (y, weight, _normal(3), (9, 8), *_GEOMETRY), (z, split, None, (9, 9), *_GROUPED)],
         "conv2d_weight_grad": [(x, y, (3, 3), *_GEOMETRY), (grouped, z, (3, 3), *_GROUPED)],
@@ -62,8 +64,9 @@ def _cases() -> dict[str, list[tuple[Any, ...]]]:
         "linear_activation": [
             (_normal(33, 20), _normal(70, 20), bias_70, slope)
             for bias_70 in (_normal(70), None) for slope in (0.0, 0.2, 1.0)],
-        "linear_activation_backward": [
-            (row_grads, rows, 0.2), (row_grads, rows, 0.0), (row_grads, rows, 1.0)],
+        "bias_activation_backward": [
+            (*pair, slope) for pair in ((row_grads, rows), (upstream, maps))
+            for slope in (0.0, 0.2, 1.0)],
         "batch_norm": [(maps, scale, shift, _EPS), (_normal(300, 5), None, None, _EPS)],
         "batch_norm_backward": [(upstream, maps, scale, mean, var, _EPS)],
         "row_norm": [(rows, _EPS)],

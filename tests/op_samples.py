@@ -396,6 +396,20 @@ _entry(
     S(real(0, 2, 4, 4), real(2, 2, 3, 3), real(2), padding=1),
 )
 _entry(
+    "conv2d_activation", ops.conv2d_activation,
+    lambda x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, negative_slope=0.0:
+    F.leaky_relu(F.conv2d(x, weight, bias, stride, padding, dilation, groups), negative_slope),
+    S(real(2, 3, 5, 4), real(2, 3, 3, 3)),
+    S(real(2, 3, 5, 4), real(2, 3, 3, 3), real(2), padding=1, negative_slope=0.2),
+    S(real(2, 2, 6, 6), real(3, 2, 4, 4), real(3), stride=2, padding=1, negative_slope=1.0),
+    S(real(2, 4, 5, 5), real(6, 2, 3, 3), real(6), 2, 1, 1, 2, 0.2),
+    S(real(2, 5, 4), real(3, 2, 3, 3), padding="same", negative_slope=0.2),
+    S(Fixed(real(2, 2, 4, 4)), real(2, 2, 3, 3), real(2), padding=1, negative_slope=0.2),
+    S(real(2, 2, 4, 4), Fixed(real(2, 2, 3, 3)), Fixed(real(2)), negative_slope=0.2),
+    S(real(2, 2, 4, 4), Fixed(real(2, 2, 3, 3))),
+    S(real(0, 2, 4, 4), real(2, 2, 3, 3), real(2), padding=1),
+)
+_entry(
     "conv_transpose2d", ops.conv_transpose2d, "F.conv_transpose2d",
     S(real(2, 3, 4, 3), real(3, 2, 3, 3)),
     S(real(2, 3, 3, 3), real(3, 2, 4, 4), real(2), stride=2, padding=1),

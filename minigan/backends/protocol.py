@@ -42,6 +42,19 @@ class Kernels(Protocol):
     ) -> Array:
         """x [N,C,H,W], weight [K,C/g,KH,KW], bias [K] -> [N,K,OH,OW] (cross-correlation)."""
 
+    def conv2d_activation(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        slope: float,
+    ) -> Array:
+        """leaky_relu(conv2d(...), slope); slope 0 is relu, 1 no activation."""
+
     def conv2d_input_grad(
         self,
         grad: Array,
@@ -93,11 +106,10 @@ class Kernels(Protocol):
         """x [N,I], weight [O,I], bias [O] -> leaky_relu(x weight^T + bias, slope); slope 0 is relu,
         1 no activation."""
 
-    def linear_activation_backward(
-        self, grad: Array, y: Array, slope: float
-    ) -> tuple[Array, Array]:
-        """grad and y = linear_activation(...) [N,O] -> (the gradient of x weight^T + bias, that of
-        bias); the sign of y is that of the sum (slope >= 0)."""
+    def bias_activation_backward(self, grad: Array, y: Array, slope: float) -> tuple[Array, Array]:
+        """grad and y [N,C,...], the result of linear_activation or conv2d_activation -> (the
+        gradient before the activation, that of the bias [C]); the sign of y is that of what was
+        activated (slope >= 0)."""
 
     # --- normalisation ----------------------------------------------------------------------
     def batch_norm(

@@ -92,6 +92,20 @@ def conv2d(
     return out
 
 
+def conv2d_activation(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    slope: float,
+) -> Array:
+    """The definition: convolve, then activate."""
+    return _activated(conv2d(x, weight, bias, stride, padding, dilation, groups), slope)
+
+
 def conv2d_input_grad(
     grad: Array,
     weight: Array,
@@ -198,10 +212,10 @@ def _activated(z: Array, slope: float) -> Array:
     return leaky_relu(z, slope) if slope else relu(z)
 
 
-def linear_activation_backward(grad: Array, y: Array, slope: float) -> tuple[Array, Array]:
-    """Back through the activation; the bias is added to every row."""
+def bias_activation_backward(grad: Array, y: Array, slope: float) -> tuple[Array, Array]:
+    """Back through the activation; the bias is added to every pixel of every row."""
     through = _through_activation(grad, y, slope)
-    return through, sum(through, (0,), False)
+    return through, sum(through, _all_but_channels(grad), False)
 
 
 def _through_activation(grad: Array, y: Array, slope: float) -> Array:

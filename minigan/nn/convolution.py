@@ -10,6 +10,7 @@ from minigan.nn import functional as F
 from minigan.nn.linear import init_uniform_by_fan_in
 from minigan.nn.module import Module, require_input
 from minigan.nn.parameter import Parameter
+from minigan.ops import conv2d_activation
 from minigan.ops.operands import pair
 from minigan.tensor import Tensor
 
@@ -132,13 +133,18 @@ class Conv2d(_ConvNd):
         return wide, wide, high, high
 
     def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(*self._operands(input))
+
+    def activated(self, input: Tensor, negative_slope: float) -> Tensor:
+        """A leaky ReLU of the layer's output: one operation for both."""
+        return conv2d_activation(*self._operands(input), negative_slope)
+
+    def _operands(self, input: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Any, Any, Any, int]:
         self._require_input(input)
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._border(), mode=self.padding_mode), 0
-        return F.conv2d(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        return input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
 
 
 class ConvTranspose2d(_ConvNd):

@@ -64,7 +64,7 @@ def _normalised_alone(x: Any, norm: InstanceNorm2d, activation: Activation) -> b
     return isinstance(x, Tensor) and plain and _slope(activation) >= 0
 
 
-def _linear(x: Any, linear: Linear, activation: Activation) -> bool:
+def _affine(x: Any, layer: Linear | Conv2d, activation: Activation) -> bool:
     return isinstance(x, Tensor) and _slope(activation) >= 0
 
 
@@ -81,7 +81,8 @@ TABLE: tuple[Fusion, ...] = (
     *(
         Fusion((layer, activation), fits, _activated)
         for layer, fits in (
-            (Linear, _linear),
+            (Linear, _affine),
+            (Conv2d, _affine),
             (BatchNorm1d, _normalised_by_batch),
             (BatchNorm2d, _normalised_by_batch),
             (InstanceNorm2d, _normalised_alone),

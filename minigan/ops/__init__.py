@@ -14,7 +14,7 @@ from minigan.ops.activation import (
     softplus,
     tanh,
 )
-from minigan.ops.conv import conv2d, conv_transpose2d, upsample_conv2d
+from minigan.ops.conv import conv2d, conv2d_activation, conv_transpose2d, upsample_conv2d
 from minigan.ops.elementwise import (
     abs,
     add,
@@ -119,6 +119,7 @@ __all__ = [
     "clamp",
     "clone",
     "conv2d",
+    "conv2d_activation",
     "conv_transpose2d",
     "cos",
     "cross_entropy",

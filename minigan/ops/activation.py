@@ -104,6 +104,19 @@ def through_activation(grad: Tensor, y: Tensor, slope: float) -> Tensor:
     return (LeakyReLUBackward(slope) if slope else ReLUBackward())(grad, y.detach())
 
 
+def arrays_through(grad: Any, y: Any, slope: float, wants_bias: bool) -> tuple[Any, Any]:
+    """The same for arrays, and the gradient of a bias before it; a slope of 1 needs no y."""
+    kernels = kernels_for(grad)
+    if wants_bias:
+        return kernels.bias_activation_backward(grad, grad if y is None else y, slope)
+    if slope == 1:
+        return grad, None
+    backward = (
+        kernels.leaky_relu_backward(grad, y, slope) if slope else kernels.relu_backward(grad, y)
+    )
+    return backward, None
+
+
 class Tanh(Function):
     """y = tanh x; dx = dy (1 - y^2)."""
 

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 from minigan.autograd import Function
 from minigan.backends import kernels_for
-from minigan.errors import DTypeError, ShapeError
+from minigan.errors import ConfigError, DTypeError, ShapeError
+from minigan.ops.activation import arrays_through, through_activation
 from minigan.ops.operands import check_dtypes, pair
 from minigan.tensor import Tensor
 
@@ -51,24 +52,41 @@ class Geometry(NamedTuple):
 
 
 class Conv2d(Function):
-    """y = C(x, w) + b."""
+    """y = f(C(x, w) + b), f a leaky ReLU as in ops/linear.py: slope 0 is ReLU, 1 no activation."""
 
-    saves = (0, 1)
     makes_new = True
 
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
+    def __init__(self, geometry: Geometry, slope: float = 1.0) -> None:
+        self.geometry, self.slope = geometry, slope
+        self.saves = (0, 1) if slope == 1 else (0, 1, "output")
 
-    def forward(self, x: Any, weight: Any, *bias: Any) -> Any:
-        return kernels_for(x).conv2d(x, weight, bias[0] if bias else None, *self.geometry)
+    def forward(self, x: Any, weight: Any, bias: Any = None) -> Any:
+        kernels = kernels_for(x)
+        if self.slope == 1:
+            return kernels.conv2d(x, weight, bias, *self.geometry)
+        return kernels.conv2d_activation(x, weight, bias, *self.geometry, self.slope)
 
     def backward(self, grad: Tensor) -> Any:
-        x, weight = self.saved
+        x, weight, *y = self.saved
+        for output in y:
+            grad = through_activation(grad, output, self.slope)
         return (
             Conv2dInputGrad(self.geometry, x.shape[2:])(grad, weight) if self.needs[0] else None,
             Conv2dWeightGrad(self.geometry, weight.shape[2:])(x, grad) if self.needs[1] else None,
             *(grad.sum((0, 2, 3)) if need else None for need in self.needs[2:]),
         )
+
+    def backward_arrays(self, grad: Any) -> Any:
+        x, weight, *y = self.saved_arrays
+        kernels = kernels_for(grad)
+        grad, grad_bias = arrays_through(grad, y[0] if y else None, self.slope, any(self.needs[2:]))
+        grads = (
+            kernels.conv2d_input_grad(grad, weight, None, x.shape[2:], *self.geometry)
+            if self.needs[0] else None,
+            kernels.conv2d_weight_grad(x, grad, weight.shape[2:], *self.geometry)
+            if self.needs[1] else None,
+        )  # fmt: skip
+        return grads if len(self.needs) == 2 else (*grads, grad_bias)
 
 
 class Conv2dInputGrad(Function):
@@ -227,20 +245,52 @@ def conv2d(
     padding is an int, a pair, "valid" or "same" (stride 1). Raises ShapeError where the kernel
     does not fit.
     """
-    x, single = _batched(input, "conv2d")
+    return _conv2d("conv2d", input, weight, bias, stride, padding, dilation, groups, 1.0)
+
+
+def conv2d_activation(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    negative_slope: float = 0.0,
+) -> Tensor:
+    """leaky_relu(conv2d(...), negative_slope) as one operation; 0 is relu."""
+    op = "conv2d_activation"
+    if negative_slope < 0:
+        raise ConfigError(f"{op}: negative_slope must not be negative, got {negative_slope}")
+    slope = float(negative_slope)
+    return _conv2d(op, input, weight, bias, stride, padding, dilation, groups, slope)
+
+
+def _conv2d(
+    op: str,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    slope: float,
+) -> Tensor:
+    x, single = _batched(input, op)
     if isinstance(padding, str):
         x, padding = _pad_by_name(x, weight, padding, stride, dilation)
-    geometry = _geometry(stride, padding, dilation, groups, "conv2d")
+    geometry = _geometry(stride, padding, dilation, groups, op)
     inputs = weight.shape[1] * groups if weight.ndim == 4 else 0
-    _check(x, weight, bias, inputs, weight.shape[0], "conv2d", groups)
+    _check(x, weight, bias, inputs, weight.shape[0], op, groups)
     if min(geometry.output_hw(x.shape[2:], weight.shape[2:])) < 1:
         raise ShapeError(
-            f"conv2d: an image of {x.shape[2]}x{x.shape[3]} is too small for a kernel of "
+            f"{op}: an image of {x.shape[2]}x{x.shape[3]} is too small for a kernel of "
             f"{weight.shape[2]}x{weight.shape[3]} with padding {geometry.padding} and dilation "
             f"{geometry.dilation}"
         )
     args = (x, weight) if bias is None else (x, weight, bias)
-    y = Conv2d(geometry)(*args)
+    y = Conv2d(geometry, slope)(*args)
     return y.squeeze(0) if single else y
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import ConfigError, ShapeError
-from minigan.ops.activation import through_activation
+from minigan.ops.activation import arrays_through, through_activation
 from minigan.ops.operands import check_broadcast, check_dtypes, promoted
 from minigan.ops.shape import sum_to, summed_to, transpose
 from minigan.tensor import Tensor
@@ -90,14 +90,7 @@ class Linear(Function):
     def backward_arrays(self, grad: Any) -> Any:
         x, weight, *y = self.saved_arrays
         kernels = kernels_for(grad)
-        grad_bias = None
-        if len(self.needs) == 3 and self.needs[2]:
-            output = y[0] if y else grad  # which is not looked at without an activation
-            grad, grad_bias = kernels.linear_activation_backward(grad, output, self.slope)
-        elif y and self.slope:
-            grad = kernels.leaky_relu_backward(grad, y[0], self.slope)
-        elif y:
-            grad = kernels.relu_backward(grad, y[0])
+        grad, grad_bias = arrays_through(grad, y[0] if y else None, self.slope, any(self.needs[2:]))
         grads = (
             kernels.matmul(grad, weight) if self.needs[0] else None,
             self._weight_grad(kernels, grad, x) if self.needs[1] else None,

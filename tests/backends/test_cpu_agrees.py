@@ -35,6 +35,9 @@ _CONVOLUTIONS = [
     (2, 4, 6, (6, 6), (3, 3), _ONE, _ONE, _ONE, 2),
     (1, 3, 4, (40, 41), (7, 7), _ONE, (3, 3), _ONE, 1),
     (0, 3, 4, (6, 6), (3, 3), _ONE, _ONE, _ONE, 1),
+    (2, 0, 4, (6, 6), (3, 3), _ONE, _ONE, _ONE, 1),
+    (2, 40, 21, (20, 20), (3, 3), (3, 3), _ONE, _ONE, 1),  # sums in two pieces
+    (1, 128, 64, (4, 4), (3, 3), _ONE, _ONE, _ONE, 1),  # all windows at once
 ]
 _UPSAMPLED = [
     (2, 3, 4, 5, 6),
@@ -52,7 +55,8 @@ _FEW_PIXELS = [(3, 5, 8, 8), (3, 5, 5, 13), (3, 200, 2, 2), (20, 300, 5, 5), (2,
 
 def _conv_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     cases: dict[str, list[Case]] = {
-        name: [] for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+        name: []
+        for name in ("conv2d", "conv2d_activation", "conv2d_input_grad", "conv2d_weight_grad")
     }
     for n, c, k, hw, kernel, *window, groups in _CONVOLUTIONS:
         stride, padding, dilation = window
@@ -64,6 +68,9 @@ def _conv_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
         weight = rng.normal(size=(k, c // groups, *kernel))
         for bias_k, bias_c in ((None, None), (rng.normal(size=k), rng.normal(size=c))):
             cases["conv2d"].append((x, weight, bias_k, *window, groups))
+            cases["conv2d_activation"] += [
+                (x, weight, bias_k, *window, groups, slope) for slope in (0.0, 0.2)
+            ]
             cases["conv2d_input_grad"].append((grad, weight, bias_c, hw, *window, groups))
         cases["conv2d_weight_grad"].append((x, grad, kernel, *window, groups))
     return cases
@@ -181,7 +188,9 @@ def _resample_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
             h, w = x.shape[2:]
             grad = rng.normal(size=(*x.shape[:2], h + 2, w + 3))
             folds.append((grad, (h, w), widths, mode))
-    sums = [(x, axes, kept) for x in images for axes, kept in (((0, 2, 3), False), ((1,), True))]
+    few = [rng.normal(size=shape) for shape in _FEW_PIXELS]
+    ways = ((0, 2, 3), False), ((0, 2, 3), True), ((1,), True)
+    sums = [(x, axes, kept) for x in images + few for axes, kept in ways]
     # Columns for several chunks; sums for which float32 is not enough.
     vectors = [rng.normal(size=s) for s in ((65, 3999), (999, 65), (3000, 1), (0, 3), (3, 0))]
     vectors.append(rng.uniform(0.5, 1, (100_000, 3)))
@@ -285,7 +294,10 @@ def _linear_cases(rng: np.random.Generator) -> dict[str, list[Case]]:
     y[::3, ::5] = 0
     backward: list[Case] = [(grad, y, slope) for slope in (0.0, 0.2, 1.0)]
     backward += [(grad.T, y.T, 0.2), (grad.T, y.T, 1.0), (grad[:0], y[:0], 0.2)]
-    return {"linear_activation": forward, "linear_activation_backward": backward}
+    for shape in _IMAGES + _FEW_PIXELS:
+        y, grad = np.maximum(rng.normal(size=shape), 0), rng.normal(size=shape)
+        backward += [(grad, y, slope) for slope in (0.0, 0.2, 1.0)]
+    return {"linear_activation": forward, "bias_activation_backward": backward}
 
 
 def _all_cases() -> dict[str, list[Case]]:

@@ -76,15 +76,17 @@ def test_all_three_maps(monkeypatch, geometry, lanes):
     monkeypatch.setattr(conv.columns_conv, "suits", lambda *args: False)
     x, weight, grad, bias_k, bias_c, window = arrays(geometry)
     for name, args in (
-        ("conv2d", (x, weight, bias_k)),
-        ("conv2d", (x, weight, None)),
-        ("conv2d_input_grad", (grad, weight, bias_c, x.shape[2:])),
-        ("conv2d_input_grad", (grad, weight, None, x.shape[2:])),
-        ("conv2d_weight_grad", (x, grad, weight.shape[2:])),
+        ("conv2d", (x, weight, bias_k, *window)),
+        ("conv2d", (x, weight, None, *window)),
+        ("conv2d_activation", (x, weight, bias_k, *window, 0.2)),
+        ("conv2d_activation", (x, weight, None, *window, 0.0)),
+        ("conv2d_input_grad", (grad, weight, bias_c, x.shape[2:], *window)),
+        ("conv2d_input_grad", (grad, weight, None, x.shape[2:], *window)),
+        ("conv2d_weight_grad", (x, grad, weight.shape[2:], *window)),
     ):
-        expected = getattr(reference, name)(*args, *window)
+        expected = getattr(reference, name)(*args)
         single = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in args]
-        actual = getattr(conv, name)(*single, *window)
+        actual = getattr(conv, name)(*single)
         assert actual.shape == expected.shape and actual.dtype == np.float32
         scale = np.abs(expected).max(initial=1e-3)
         np.testing.assert_allclose(actual / scale, expected / scale, atol=2e-5, err_msg=name)

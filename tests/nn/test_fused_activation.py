@@ -14,13 +14,23 @@ from minigan import nn
 from minigan.autograd import detect_anomaly, grad
 from minigan.errors import ConfigError, ShapeError
 from minigan.nn import fusion
-from minigan.ops import batch_norm_activation, linear_activation
+from minigan.ops import batch_norm_activation, conv2d_activation, linear_activation
 
 LAYERS: list[Any] = [
     (lambda: [nn.Linear(3, 4), nn.ReLU()], (5, 3)),
     (lambda: [nn.Linear(3, 4), nn.LeakyReLU(0.2)], (2, 5, 3)),
     (lambda: [nn.Linear(3, 4, bias=False), nn.LeakyReLU(0.2, inplace=True)], (5, 3)),
     (lambda: [nn.Linear(3, 4), nn.LeakyReLU(1.0)], (3,)),
+    (lambda: [nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU()], (2, 3, 5, 4)),
+    (lambda: [nn.Conv2d(3, 4, 3, bias=False), nn.LeakyReLU(0.2, inplace=True)], (2, 3, 5, 4)),
+    (lambda: [nn.Conv2d(3, 4, 3, padding="same"), nn.LeakyReLU(1.0)], (3, 5, 4)),
+    (
+        lambda: [
+            nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect", groups=2, dilation=1),
+            nn.LeakyReLU(0.2),
+        ],
+        (2, 4, 5, 4),
+    ),
     (lambda: [nn.BatchNorm2d(3), nn.ReLU()], (2, 3, 3, 2)),
     (lambda: [nn.BatchNorm2d(3, 0.8), nn.LeakyReLU(0.2)], (2, 3, 3, 2)),
     (lambda: [nn.BatchNorm2d(3, affine=False), nn.LeakyReLU(0.2, inplace=True)], (2, 3, 3, 2)),
@@ -99,6 +109,9 @@ def test_batch_norm_keeps_its_bits_on_the_cpu(size: int, fused_calls: list[int])
         lambda: [nn.BatchNorm2d(3), nn.Tanh()],
         lambda: [nn.Linear(4, 3), nn.LeakyReLU(-0.1)],
         lambda: [nn.Linear(4, 3), nn.Tanh()],
+        lambda: [nn.Conv2d(3, 4, 3), nn.LeakyReLU(-0.1)],
+        lambda: [nn.Conv2d(3, 4, 3), nn.Tanh()],
+        lambda: [nn.ConvTranspose2d(3, 4, 3), nn.ReLU()],
         lambda: [nn.utils.spectral_norm(nn.Linear(4, 3)).eval(), nn.ReLU()],
         lambda: [nn.BatchNorm2d(3), nn.Identity(), nn.ReLU()],
     ],
@@ -137,5 +150,11 @@ def test_a_wrong_input_is_reported_by_the_layer() -> None:
         nn.Sequential(nn.Linear(3, 2), nn.ReLU())(mg.zeros(2, 4))
     with pytest.raises(ConfigError, match="negative_slope must not be negative, got -1"):
         linear_activation(mg.zeros(2, 3), mg.zeros(2, 3), negative_slope=-1)
+    with pytest.raises(ShapeError, match=r"Conv2d\(3, 2.*input of shape \(2, 4, 5, 5\)"):
+        nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())(mg.zeros(2, 4, 5, 5))
+    with pytest.raises(ShapeError, match="conv2d_activation: an image of 2x2 is too small"):
+        nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())(mg.zeros(2, 3, 2, 2))
+    with pytest.raises(ConfigError, match="negative_slope must not be negative, got -1"):
+        conv2d_activation(mg.zeros(2, 3, 4, 4), mg.zeros(2, 3, 3, 3), negative_slope=-1)
     with pytest.raises(ConfigError, match="negative_slope must not be negative, got -1"):
         batch_norm_activation(mg.zeros(2, 3, 4, 4), None, None, negative_slope=-1)

@@ -3,9 +3,14 @@
 Imported at the first kernel call only, because importing numba takes half a second.
 """
 
-from minigan.backends.cpu.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from minigan.backends.cpu.conv import (
+    conv2d,
+    conv2d_activation,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+)
+from minigan.backends.cpu.layer_activation import bias_activation_backward, linear_activation
 from minigan.backends.cpu.linalg import add_matmul, matmul
-from minigan.backends.cpu.linear_activation import linear_activation, linear_activation_backward
 from minigan.backends.cpu.max_pool import max_pool2d_indices
 from minigan.backends.cpu.memory import keep_freed_memory
 from minigan.backends.cpu.norm import (
@@ -64,15 +69,16 @@ __all__ = [
     "batch_norm_activation",
     "batch_norm_activation_backward",
     "batch_norm_backward",
+    "bias_activation_backward",
     "block_sum",
     "conv2d",
+    "conv2d_activation",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "gather_last",
     "leaky_relu",
     "leaky_relu_backward",
     "linear_activation",
-    "linear_activation_backward",
     "matmul",
     "max_pool2d_indices",
     "move_running",

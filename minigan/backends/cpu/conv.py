@@ -10,6 +10,7 @@ from __future__ import annotations
 from minigan.backends import reference
 from minigan.backends.cpu import columns_conv, direct_conv, shifted_conv, winograd
 from minigan.backends.cpu.conv_maps import kernel_taps
+from minigan.backends.cpu.pointwise import leaky_relu, relu
 from minigan.backends.cpu.threads import all_float32
 from minigan.backends.protocol import Array, Pair
 
@@ -24,8 +25,23 @@ def conv2d(
     groups: int,
 ) -> Array:
     """x [N,C,H,W], weight [K,C,KH,KW], bias [K] -> [N,K,OH,OW]."""
-    if groups != 1 or not all_float32(x, weight, bias):
-        return reference.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    return conv2d_activation(x, weight, bias, stride, padding, dilation, groups, 1.0)
+
+
+def conv2d_activation(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    slope: float,
+) -> Array:
+    """leaky_relu(conv2d(...), slope)."""
+    if groups != 1 or x.size == 0 or not all_float32(x, weight, bias):
+        args = x, weight, bias, stride, padding, dilation, groups, slope
+        return reference.conv2d_activation(*args)
     k, c, *kernel_hw = weight.shape
     oh, ow = (
         (x.shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel_hw[i] - 1) - 1) // stride[i] + 1
@@ -33,13 +49,21 @@ def conv2d(
     )
     taps = kernel_taps((kernel_hw[0], kernel_hw[1]), padding, dilation)
     if columns_conv.suits(x.shape[0] * oh * ow, weight.size):
-        return columns_conv.conv2d(x, weight, bias, taps, stride, (oh, ow))
+        return _activated(columns_conv.conv2d(x, weight, bias, taps, stride, (oh, ow)), slope)
     pixels = x.shape[0] * oh * ow
     if winograd.suits(x.shape[0], c, weight.shape, stride, dilation, (oh, ow), pixels):
-        return winograd.conv2d(x, weight, bias, stride[0], padding, (oh, ow))
+        return winograd.conv2d(x, weight, bias, stride[0], padding, (oh, ow), slope)
     if stride == (1, 1) and shifted_conv.suits(k, c):
-        return shifted_conv.conv2d(x, weight, bias, padding, dilation, (oh, ow))
-    return direct_conv.conv2d(x, weight, bias, stride, padding, dilation, (oh, ow))
+        y = shifted_conv.conv2d(x, weight, bias, padding, dilation, (oh, ow))
+        return _activated(y, slope)
+    return direct_conv.conv2d(x, weight, bias, stride, padding, dilation, (oh, ow), slope)
+
+
+def _activated(y: Array, slope: float) -> Array:
+    """In a pass of its own, after the kernels that take no activation: they write little."""
+    if slope == 1:
+        return y
+    return leaky_relu(y, slope) if slope else relu(y)
 
 
 def conv2d_input_grad(

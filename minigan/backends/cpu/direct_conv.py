@@ -28,6 +28,7 @@ from minigan.backends.cpu.conv_tiles import copy_tile, list_pixels, tiling
 from minigan.backends.cpu.lanes import (
     LANES,
     add,
+    leaky,
     load,
     load_eights,
     store,
@@ -84,6 +85,15 @@ def _groups_of(part, parts, groups):
 
 
 @inlined
+def _activated(block, slope):
+    a0, a1, a2, a3, a4, a5, a6, a7 = block
+    return (
+        leaky(a0, slope), leaky(a1, slope), leaky(a2, slope), leaky(a3, slope), leaky(a4, slope),
+        leaky(a5, slope), leaky(a6, slope), leaky(a7, slope),
+    )  # fmt: skip
+
+
+@inlined
 def _write(block, out, start, plane, lanes, places, p, live, side_by_side, values):
     """The 8 pixels of a block -> out[start + lane * plane + places[p..]]."""
     block = by_lanes(block)
@@ -105,10 +115,14 @@ def _write(block, out, start, plane, lanes, places, p, live, side_by_side, value
 
 @kernel
 def _map(
-    chunk, chunks, x, matrix, taps, table, strides, bias, out, steps, images, rows, parts, window
-):
-    """Every map of the table. A unit of work is a tile of `images` images and `rows` rows, and one
-    of `parts` parts of the output channels."""
+    chunk, chunks, x, matrix, taps, table, strides, bias, slope, out, steps, images, rows, parts,
+    window,
+):  # fmt: skip
+    """Every map of the table, through a leaky ReLU unless its slope is 1.
+
+    A unit of work is a tile of `images` images and `rows` rows, and one of `parts` parts of the
+    output channels.
+    """
     batch, channels, x_height = x.shape[:3]
     k, out_height, out_width = out.shape[1:]
     top, left, height, width = window
@@ -184,6 +198,8 @@ def _map(
                             if not begins:
                                 sums = plus(sums, partial, at)
                             if ends:
+                                if slope != 1:
+                                    sums = _activated(sums, slope)
                                 lanes, to = min(LANES, k - (q + half) * LANES), corner
                                 to += (q + half) * LANES * plane
                                 _write(
@@ -323,9 +339,11 @@ def _add_parts(chunk, chunks, sums, out):
 
 
 def _run_maps(
-    x: Array, weight: Array, outputs: int, maps: Maps, bias: Array | None, out: Array, steps: Pair
-) -> Array:
-    """weight [K,C,KH,KW], whose axis `outputs` are the channels of `out`."""
+    x: Array, weight: Array, outputs: int, maps: Maps, bias: Array | None, out: Array, steps: Pair,
+    slope: float = 1.0,
+) -> Array:  # fmt: skip
+    """weight [K,C,KH,KW], whose axis `outputs` are the channels of `out`. The activation is not for
+    maps without taps, which have no input."""
     (n, k), c = out.shape[:2], x.shape[1]
     fill = 0 if bias is None else bias[:, None, None]
     if x.size == 0:
@@ -367,6 +385,7 @@ def _run_maps(
         maps.table,
         maps.strides,
         start,
+        np.float32(slope),
         out,
         steps,
         images,
@@ -385,11 +404,12 @@ def conv2d(
     padding: Pair,
     dilation: Pair,
     out_hw: Pair,
+    slope: float = 1.0,
 ) -> Array:
-    """x [N,C,H,W], weight [K,C,KH,KW], bias [K] -> [N,K,OH,OW]."""
+    """x [N,C,H,W], weight [K,C,KH,KW], bias [K] -> leaky_relu(y, slope), y [N,K,OH,OW]."""
     maps = forward_maps(weight.shape[2:], padding, dilation, out_hw)
     out = empty((x.shape[0], weight.shape[0], *out_hw), x.dtype)
-    return _run_maps(x, weight, 0, maps, bias, out, stride)
+    return _run_maps(x, weight, 0, maps, bias, out, stride, slope)
 
 
 def conv2d_input_grad(

@@ -1,4 +1,4 @@
-"""What a linear layer does to a finished sum: its bias and its activation, while that is near."""
+"""What layers do to a finished sum while that is near: bias and activation; and the way back."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def finished(total, bias, slope):
     z = total + bias
     zero = np.float32(0)
     return z if z > 0 else zero if slope == 0 and z <= 0 else slope * z
+
+
+@inlined
+def through_activation(grad, y, slope):
+    """The gradient before the activation, whose result y has the sign of what it was given."""
+    zero = np.float32(0)
+    return grad if y > 0 else zero if slope == 0 else slope * grad
 
 
 @helper

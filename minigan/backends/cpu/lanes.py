@@ -196,6 +196,22 @@ def add_product(typing, total, factor, vector):
 
 
 @intrinsic
+def leaky(typing, vector, slope):
+    """The vector where it is above 0, else slope times it; slope 0 makes 0 of -infinity, too."""
+
+    def generate(context, builder, signature, args):
+        vector, slope = args
+        zero = ir.Constant(vector.type, None)
+        below = builder.fmul(vector, _spread(builder, slope, vector.type))
+        flat = builder.fcmp_ordered("==", slope, ir.Constant(slope.type, 0.0))
+        at_most = builder.fcmp_ordered("<=", vector, zero)  # not so of NaN, which stays
+        below = builder.select(flat, zero, below)
+        return builder.select(at_most, below, vector)
+
+    return vector(vector, types.float32), generate
+
+
+@intrinsic
 def unless_beaten(typing, best, value, kept, new):
     """`kept`, or in the lanes where value is larger than best or the first NaN `new`."""
 

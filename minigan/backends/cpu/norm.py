@@ -16,12 +16,12 @@ import numpy as np
 
 from minigan.backends import reference
 from minigan.backends.cpu.arrays import contiguous, empty
-from minigan.backends.cpu.sums import RUN, span, sum_of
+from minigan.backends.cpu.finish import finished, through_activation
+from minigan.backends.cpu.sums import FEW_PIXELS, RUN, columns_sum, span, sum_of
 from minigan.backends.cpu.threads import all_float32, chunks_for, helper, inlined, kernel, run
 from minigan.backends.protocol import Array
 
 _SMALLEST = 1 << 15  # elements that are worth a thread
-_FEW_PIXELS = 64  # of a channel, whose sums are taken over images first
 _COLUMNS = 512  # of these at a time: what all images have there stays in the cache of a core
 
 
@@ -48,20 +48,6 @@ def _sum_products(a, b, mean, start, end):
     return total
 
 
-@inlined
-def _activated(z, slope):
-    """So written, NaN stays NaN, and slope 0 makes 0 of -infinity."""
-    below = slope * z if slope != 0 else np.float32(0)
-    return below if z <= 0 else z
-
-
-@inlined
-def _through_activation(grad, y, slope):
-    """The gradient before a leaky ReLU; its output y has the sign of its input."""
-    below = slope * grad if slope != 0 else np.float32(0)
-    return grad if y > 0 else below
-
-
 @kernel
 def _batch_norm(chunk, chunks, x, weight, bias, eps, slope, n, channels, pixels, y, mean, var):
     """Flat x and y [N*C*P]; weight, bias, mean, var [C]."""
@@ -82,7 +68,7 @@ def _batch_norm(chunk, chunks, x, weight, bias, eps, slope, n, channels, pixels,
         for b in range(n):
             start = (b * channels + c) * pixels
             for i in span(start, start + pixels):
-                y[i] = _activated((x[i] - m) * scale + shift, slope)
+                y[i] = finished((x[i] - m) * scale, shift, slope)
 
 
 @helper
@@ -92,7 +78,7 @@ def _sums_of_gradients(grad, x, y, mean, slope, start, end):
     for first in range(start, end, RUN):
         part, product = np.float32(0), np.float32(0)
         for i in span(first, min(first + RUN, end)):
-            g = _through_activation(grad[i], y[i], slope)
+            g = through_activation(grad[i], y[i], slope)
             part += g
             product += g * (x[i] - mean)
         total += part
@@ -137,17 +123,8 @@ def _batch_norm_backward(
         for b in range(n):
             start = (b * channels + c) * pixels
             for i in span(start, start + pixels):
-                g = _through_activation(grad[i], y[i], slope)
+                g = through_activation(grad[i], y[i], slope)
                 grad_x[i] = scale * (g - average - (x[i] - m) * along)
-
-
-@helper
-def _columns_sum(total, c, pixels):
-    """Of a channel's columns."""
-    columns = np.float64(0)
-    for j in span(c * pixels, (c + 1) * pixels):
-        columns += total[j]
-    return columns
 
 
 @inlined
@@ -177,7 +154,7 @@ def _columns_norm(chunk, chunks, x, weight, bias, eps, slope, pixels, y, mean, v
             for j in span(0, size):
                 total[j] += x[b, at + j]
         for c in range(held):
-            mean[first + c] = _columns_sum(total, c, pixels) / count
+            mean[first + c] = columns_sum(total, c, pixels) / count
             _fill(means, c, pixels, mean[first + c])
         total[:] = 0.0
         for b in range(n):
@@ -185,13 +162,13 @@ def _columns_norm(chunk, chunks, x, weight, bias, eps, slope, pixels, y, mean, v
                 centred = x[b, at + j] - means[j]
                 total[j] += centred * centred
         for c in range(held):
-            var[first + c] = _columns_sum(total, c, pixels) / count
+            var[first + c] = columns_sum(total, c, pixels) / count
             scale = np.float32(weight[first + c] / np.sqrt(var[first + c] + eps))
             _fill(scales, c, pixels, scale)
             _fill(shifts, c, pixels, bias[first + c])
         for b in range(n):
             for j in span(0, size):
-                y[b, at + j] = _activated((x[b, at + j] - means[j]) * scales[j] + shifts[j], slope)
+                y[b, at + j] = finished((x[b, at + j] - means[j]) * scales[j], shifts[j], slope)
 
 
 @kernel
@@ -217,12 +194,12 @@ def _columns_norm_backward(
         total[:], products[:] = 0.0, 0.0
         for b in range(n):
             for j in span(0, size):
-                g = _through_activation(grad[b, at + j], y[b, at + j], slope)
+                g = through_activation(grad[b, at + j], y[b, at + j], slope)
                 total[j] += g
                 products[j] += g * (x[b, at + j] - means[j])
         for c in range(held):
             inverse_std = 1.0 / np.sqrt(var[first + c] + eps)
-            of_channel = _columns_sum(total, c, pixels), _columns_sum(products, c, pixels)
+            of_channel = columns_sum(total, c, pixels), columns_sum(products, c, pixels)
             grad_bias[first + c] = of_channel[0]
             grad_weight[first + c] = of_channel[1] * inverse_std
             average = np.float32(of_channel[0] / count)
@@ -232,7 +209,7 @@ def _columns_norm_backward(
             _fill(scales, c, pixels, np.float32(weight[first + c] * inverse_std))
         for b in range(n):
             for j in span(0, size):
-                g = _through_activation(grad[b, at + j], y[b, at + j], slope)
+                g = through_activation(grad[b, at + j], y[b, at + j], slope)
                 centred = x[b, at + j] - means[j]
                 grad_x[b, at + j] = scales[j] * (g - averages[j] - centred * alongs[j])
 
@@ -293,7 +270,7 @@ def batch_norm_activation(
     bias = np.zeros(channels, x.dtype) if bias is None else _flat(bias)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
     how = weight, bias, float(eps), np.float32(slope)
-    if pixels <= _FEW_PIXELS:
+    if pixels <= FEW_PIXELS:
         rows = [v.reshape(n, channels * pixels) for v in (contiguous(x), y)]
         run(_columns_norm, chunks, rows[0], *how, pixels, rows[1], mean, var)
         return y, mean, var
@@ -330,7 +307,7 @@ def batch_norm_activation_backward(
     weight = np.ones(channels, x.dtype) if weight is None else _flat(weight)
     chunks = min(chunks_for(x.size, _SMALLEST), max(channels, 1))
     how = weight, _flat(mean), _flat(var), float(eps), np.float32(slope)
-    if pixels <= _FEW_PIXELS:
+    if pixels <= FEW_PIXELS:
         rows = [contiguous(v).reshape(n, channels * pixels) for v in (grad, x, y, grad_x)]
         run(
             _columns_norm_backward, chunks, *rows[:3], *how, pixels, rows[3], grad_weight, grad_bias

@@ -1,10 +1,13 @@
 """The sum of each channel of a batch, which is the gradient of a bias, and the sum of all numbers.
 
 As in `norm.py`, sums over pixels are float32 over short runs, which vectorise, and float64 across
-runs; those over vectors are float64. NumPy's own sums go image by image, and on one thread.
+runs; those over few pixels or vectors are float64, over the images first. NumPy's own sums go image
+by image, and on one thread.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from minigan.backends.cpu.threads import all_float32, chunks_for, helper, kernel
 from minigan.backends.protocol import Array
 
 RUN = 1024  # elements that are summed up in float32
+FEW_PIXELS = 64  # of a channel, whose sums are taken over images first
 _SMALLEST = 1 << 15  # elements that are worth a thread
 
 
@@ -59,16 +63,25 @@ def add_scaled(chunk, chunks, parts, scale, out):
     out[0] = total * scale
 
 
+@helper
+def columns_sum(total, c, pixels):
+    """Of a channel's columns."""
+    columns = np.float64(0)
+    for j in span(c * pixels, (c + 1) * pixels):
+        columns += total[j]
+    return columns
+
+
 @kernel
-def _column_sums(chunk, chunks, x, out):
-    rows, columns = x.shape
-    first = np.uintp(chunk * columns // chunks)
-    total = np.zeros((chunk + 1) * columns // chunks - first, np.float64)
-    for i in range(rows):
+def _column_sums(chunk, chunks, x, pixels, out):
+    """Of x [N,C*P]."""
+    first, end = chunk * out.size // chunks, (chunk + 1) * out.size // chunks
+    at, total = np.uintp(first * pixels), np.zeros((end - first) * pixels, np.float64)
+    for i in range(x.shape[0]):
         for j in span(0, total.size):
-            total[j] += x[i, first + j]
-    for j in span(0, total.size):
-        out[first + j] = total[j]
+            total[j] += x[i, at + j]
+    for c in range(end - first):
+        out[first + c] = columns_sum(total, c, pixels)
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
@@ -80,14 +93,14 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         run(_parts_of_all, parts.size, contiguous(x).reshape(-1), parts)
         run(add_scaled, 1, parts, 1.0, out.reshape(-1))
         return out
-    if axes == (0,) and x.ndim == 2 and all_float32(x):
-        out = empty((1, x.shape[1]) if keepdims else x.shape[1], np.float32)
-        run(_column_sums, chunks_for(x.size, _SMALLEST), contiguous(x), out.reshape(-1))
-        return out
-    if axes != (0, 2, 3) or x.ndim != 4 or not all_float32(x):
+    if (x.ndim, axes) not in ((2, (0,)), (4, (0, 2, 3))) or not all_float32(x):
         return reference.sum(x, axes, keepdims)
-    n, channels, height, width = x.shape
-    out = empty((1, channels, 1, 1) if keepdims else channels, np.float32)
-    flat, chunks = contiguous(x).reshape(-1), chunks_for(x.size, _SMALLEST)
-    run(_channel_sums, chunks, flat, n, channels, height * width, out.reshape(-1))
+    n, channels = x.shape[:2]
+    pixels = math.prod(x.shape[2:])
+    out = empty((1, channels) + (1,) * (x.ndim - 2) if keepdims else channels, np.float32)
+    flat, chunks = out.reshape(-1), min(chunks_for(x.size, _SMALLEST), max(channels, 1))
+    if pixels <= FEW_PIXELS:
+        run(_column_sums, chunks, contiguous(x).reshape(n, channels * pixels), pixels, flat)
+    else:
+        run(_channel_sums, chunks, contiguous(x).reshape(-1), n, channels, pixels, flat)
     return out

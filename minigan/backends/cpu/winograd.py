@@ -40,12 +40,12 @@ def _sizes(n: int, c: int, k: int, kernel: int, stride: int, size: Pair) -> Size
     return sizes_for(n, c, k, kernel, stride, _TILES[-(-kernel // stride)], size)
 
 
-def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, size: Pair
-           ) -> Array:  # fmt: skip
-    """x [N,C,H,W], weight [K,C,KH,KW] -> [N,K,*size]."""
+def conv2d(x: Array, weight: Array, bias: Array | None, stride: int, pad: Pair, size: Pair,
+           slope: float = 1.0) -> Array:  # fmt: skip
+    """x [N,C,H,W], weight [K,C,KH,KW] -> leaky_relu(the convolution + bias, slope) [N,K,*size]."""
     (n, c), k = x.shape[:2], weight.shape[0]
     plan = plan_for(_sizes(n, c, k, weight.shape[2], stride, size), pad)
-    return plan.conv2d(x, weight, bias, empty((n, k, *size), x.dtype))
+    return plan.conv2d(x, weight, bias, empty((n, k, *size), x.dtype), slope)
 
 
 def conv2d_input_grad(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
-from minigan.backends.cpu.lanes import LANES, add, load, spread, store
+from minigan.backends.cpu.lanes import LANES, add, leaky, load, spread, store
 from minigan.backends.cpu.register_block import COLUMNS
 from minigan.backends.cpu.threads import chunks_for, helper, inlined, kernel, run
 from minigan.backends.cpu.turn import turn
@@ -100,6 +100,14 @@ def _fill(target, to, vectors, number):
     lanes, vector = np.uintp(LANES), spread(number)
     for _ in range(vectors):
         store(target, to, vector)
+        to += lanes
+
+
+@inlined
+def _activate(target, vectors, slope):
+    lanes, to = np.uintp(LANES), np.uintp(0)
+    for _ in range(vectors):
+        store(target, to, leaky(load(target, to), slope))
         to += lanes
 
 
@@ -190,9 +198,13 @@ def _to_points(source, first, last, block, across, kind, a, m, window, stride, p
 
 @helper
 def _from_points(
-    points, block, down, across, kind, a, m, window, stride, pad, bias, work, out, first, last
-):
-    """Channels' outputs A^T P A of the tiles, or their windows B P B^T, which overlap; + bias."""
+    points, block, down, across, kind, a, m, window, stride, pad, bias, slope, work, out, first,
+    last,
+):  # fmt: skip
+    """Channels' outputs A^T P A of the tiles, or their windows B P B^T, which overlap; + bias.
+
+    With a slope other than 1, which windows do not have, through a leaky ReLU.
+    """
     dense, planes, scratch = work
     channels, height, width = out.shape[1:]
     g0, g1, t0, t1, _, _ = block
@@ -239,6 +251,8 @@ def _from_points(
                 start = (channel - first) * plane + ((y - top) * columns + pad[1]) * LANES
                 to = np.uintp((y - y0) * width * LANES)
                 _add(planes, np.uintp(start), dense, to, inside)
+            if slope != 1:
+                _activate(dense, (end - y0) * width, slope)
             _land(dense, out, channel, group, y0, end, scratch)
 
 
@@ -292,8 +306,10 @@ def _read(chunk, chunks, x, grad, block, across, tile, kind, pad, stride, half, 
 
 
 @kernel
-def _write(chunk, chunks, points, block, down, across, kind, a, m, window, stride, pad, bias, out):
-    """All channels of a block's outputs (stride 1, no padding) or windows."""
+def _write(
+    chunk, chunks, points, block, down, across, kind, a, m, window, stride, pad, bias, slope, out
+):
+    """All channels of a block's outputs (stride 1, no padding) or windows (slope 1)."""
     channels, lowest = out.shape[1], block[3] == down
     rows, columns = _plane(m, window, stride, block[3] - block[2], across)
     dense, _, scratch = _workspace(out.shape[2:], out.shape[2] if lowest else rows, 0)
@@ -303,8 +319,8 @@ def _write(chunk, chunks, points, block, down, across, kind, a, m, window, strid
     for first in range(chunk * channels // chunks, end, together):
         last = min(first + together, end)
         _from_points(
-            points, block, down, across, kind, a, m, window, stride, pad, bias, work, out, first,
-            last,
+            points, block, down, across, kind, a, m, window, stride, pad, bias, slope, work, out,
+            first, last,
         )  # fmt: skip
 
 
@@ -360,14 +376,16 @@ class Images:
         run(_read, chunks_for(units, 4), x, grad, block, self._tiles[1], self._tile[:4],
             self._kind, self._pad, self._stride, half, v, q)  # fmt: skip
 
-    def write_outputs(self, products: Array, block: _Block, bias: Array, out: Array) -> None:
-        """A^T M A + bias of all channels."""
+    def write_outputs(
+        self, products: Array, block: _Block, bias: Array, slope: np.float32, out: Array
+    ) -> None:
+        """leaky_relu(A^T M A + bias, slope) of all channels."""
         m, a = self._tile.outputs, self._tile.products
         run(_write, chunks_for(out.shape[1], 4), products, block, *self._tiles, self._kind, a,
-            m, m, 1, (0, 0), bias, out)  # fmt: skip
+            m, m, 1, (0, 0), bias, slope, out)  # fmt: skip
 
     def write_windows(self, d: Array, block: _Block, bias: Array, out: Array) -> None:
         """B D B^T + bias of all channels, added up where windows overlap."""
         m, a = self._tile.step, self._tile.window
         run(_write, chunks_for(out.shape[1], 4), d, block, *self._tiles, a - 5, a,
-            m, a, self._stride, self._pad, bias, out)  # fmt: skip
+            m, a, self._stride, self._pad, bias, np.float32(1), out)  # fmt: skip

@@ -211,8 +211,10 @@ class Plan:
                 self._blocks.append(_Block(slice(first, last), tiling, block, length, needed))
         self._longest = max((block.length for block in self._blocks), default=0)
 
-    def conv2d(self, x: Array, weight: Array, bias: Array | None, out: Array) -> Array:
-        """x [N,C,H,W], weight [K,C,KH,KW], into out [N,K,OH,OW]."""
+    def conv2d(
+        self, x: Array, weight: Array, bias: Array | None, out: Array, slope: float = 1.0
+    ) -> Array:
+        """x [N,C,H,W], weight [K,C,KH,KW], into out [N,K,OH,OW], through a leaky ReLU."""
         u = self._transformed(weight)
         x, bias = contiguous(x), _filled(bias, self._k)
         all_v = self._array(self._points, self._channels)
@@ -221,7 +223,7 @@ class Plan:
             v, products = all_v[:, :length], all_products[:, :length]
             tiling.read(x[images], _NO_IMAGES, tiles, v, v)
             _multiply(u, (u.shape[2], 1), v, self._forward, needed, products)
-            tiling.write_outputs(products, tiles, bias, out[images])
+            tiling.write_outputs(products, tiles, bias, np.float32(slope), out[images])
         return out
 
     def input_grad(self, grad: Array, weight: Array, bias: Array | None, out: Array) -> Array:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backends.cpu.aligned import aligned_floats, aligned_zeros
+from minigan.backends.cpu.finish import finished
 from minigan.backends.cpu.lanes import (
     LANES,
     add_product,
@@ -265,8 +266,8 @@ def _points_to_windows(d, c, row0, rows, pad, m, stride, b, tiles, work, out):
                             np.uintp(i * apart) + j
                         ]
             # The last `over` rows wait for the next tiles of the image.
-            finished = m if g + 1 < rows and ty + 1 < th else a
-            for i in range(finished):
+            complete = m if g + 1 < rows and ty + 1 < th else a
+            for i in range(complete):
                 y = stride * (m * ty + i) + phase_y - pad[0]
                 if 0 <= y < height:
                     row = ((n * out.shape[1] + c) * height + y) * out_width
@@ -310,8 +311,8 @@ def _outputs_to_points(grad, k, row0, rows, m, a_matrix, tiles, work, q):
 
 
 @helper
-def _points_to_outputs(products, k, row0, rows, m, at, tiles, bias, work, out):
-    """out[:, k] of the tiles = A^T M A + bias; `at` is A^T."""
+def _points_to_outputs(products, k, row0, rows, m, at, tiles, bias, slope, work, out):
+    """out[:, k] of the tiles = leaky_relu(A^T M A + bias, slope); `at` is A^T."""
     window, band, _, _, streams, _ = work
     a, (th, tw) = at.shape[1], tiles
     height, out_width = out.shape[2:]
@@ -329,7 +330,7 @@ def _points_to_outputs(products, k, row0, rows, m, at, tiles, bias, work, out):
             start = np.uintp(i * line + g * width)
             to = np.uintp(((n * out.shape[1] + k) * height + m * ty + i) * out_width)
             for j in range(np.uintp(out_width)):
-                pixels[to + j] = window[start + j] + bias[k]
+                pixels[to + j] = finished(window[start + j], bias[k], slope)
 
 
 @helper
@@ -364,10 +365,10 @@ def _read(chunk, chunks, x, grad, row0, rows, pad, m, stride, bt, a_matrix, tile
 
 
 @kernel
-def _write_outputs(chunk, chunks, products, row0, rows, m, at, tiles, bias, out):
+def _write_outputs(chunk, chunks, products, row0, rows, m, at, tiles, bias, slope, out):
     work, k = _workspace(at.shape[1], m, 1, rows, tiles[1]), products.shape[2]
     for channel in range(chunk * k // chunks, (chunk + 1) * k // chunks):
-        _points_to_outputs(products, channel, row0, rows, m, at, tiles, bias, work, out)
+        _points_to_outputs(products, channel, row0, rows, m, at, tiles, bias, slope, work, out)
 
 
 @kernel
@@ -406,10 +407,12 @@ class Rows:
         run(_read, chunks_for(units, 4), x, grad, *block, self._pad, self._m, self._stride,
             self._bt, self._a_matrix, self._tiles, v, q)  # fmt: skip
 
-    def write_outputs(self, products: Array, block: _Block, bias: Array, out: Array) -> None:
-        """A^T M A + bias of all channels."""
+    def write_outputs(
+        self, products: Array, block: _Block, bias: Array, slope: np.float32, out: Array
+    ) -> None:
+        """leaky_relu(A^T M A + bias, slope) of all channels."""
         run(_write_outputs, chunks_for(out.shape[1], 4), products, *block, self._m,
-            self._at, self._tiles, bias, out)  # fmt: skip
+            self._at, self._tiles, bias, slope, out)  # fmt: skip
 
     def write_windows(self, d: Array, block: _Block, bias: Array, out: Array) -> None:
         """B D B^T + bias of all channels, added up where windows overlap."""

@@ -6,11 +6,12 @@ checked without a GPU, in tests/cuda_on_cpu.
 """
 
 from minigan.backends.cuda.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minigan.backends.cuda.linalg import add_matmul, matmul
-from minigan.backends.cuda.linear_activation import (
+from minigan.backends.cuda.layer_activation import (
+    bias_activation_backward,
+    conv2d_activation,
     linear_activation,
-    linear_activation_backward,
 )
+from minigan.backends.cuda.linalg import add_matmul, matmul
 from minigan.backends.cuda.loss import (
     cross_entropy,
     cross_entropy_backward,
