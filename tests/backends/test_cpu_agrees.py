@@ -517,3 +517,18 @@ def test_sigmoid_and_softplus_are_exact_to_a_few_units_in_the_last_place_everywh
     ):
         off = np.abs(actual - expected) / np.spacing(expected.astype(np.float32))
         assert off.max() <= 5
+
+
+@pytest.mark.parametrize(
+    "n, c, k, size, stride",
+    [(2, 40, 21, 20, 3), (2, 5, 1, 12, 1), (1, 128, 64, 4, 1)],
+    ids=["direct", "few filters", "all windows at once"],
+)
+def test_a_convolution_activates_what_is_no_number(n, c, k, size, stride):
+    convolve = backend("cpu").conv2d_activation
+    x, weight = np.ones((n, c, size, size), np.float32), np.ones((k, c, 3, 3), np.float32)
+    window, down = ((stride, stride), _ONE, _ONE, 1), np.full(k, -np.inf, np.float32)
+    np.testing.assert_array_equal(convolve(x, weight, down, *window, 0.0), 0)  # ReLU of -infinity
+    for slope in (0.0, 0.2):
+        y = convolve(x * np.float32(np.nan), weight, None, *window, slope)
+        assert np.isnan(y).all()

@@ -93,6 +93,18 @@ def test_all_three_maps(monkeypatch, geometry, lanes):
 
 
 @LANES
+def test_an_activation_of_what_is_no_number(monkeypatch, lanes):
+    put_in_lanes(monkeypatch, lanes)
+    monkeypatch.setattr(winograd, "suits", lambda *args: True)
+    x, weight = np.ones((20, 3, 9, 10), np.float32), np.ones((5, 3, 3, 3), np.float32)
+    window, down = ((1, 1), (1, 1), (1, 1), 1), np.full(5, -np.inf, np.float32)
+    np.testing.assert_array_equal(conv.conv2d_activation(x, weight, down, *window, 0.0), 0)
+    for slope in (0.0, 0.2):
+        y = conv.conv2d_activation(x * np.float32(np.nan), weight, None, *window, slope)
+        assert np.isnan(y).all()
+
+
+@LANES
 @pytest.mark.parametrize("block_tiles", [1, 7, 200])
 def test_blocks_of_few_tiles(monkeypatch, block_tiles, lanes):
     monkeypatch.setattr(winograd_plan, "_BLOCK_BYTES", 0)
