@@ -104,7 +104,7 @@ def through_activation(grad: Tensor, y: Tensor, slope: float) -> Tensor:
     return (LeakyReLUBackward(slope) if slope else ReLUBackward())(grad, y.detach())
 
 
-def arrays_through(grad: Any, y: Any, slope: float, wants_bias: bool) -> tuple[Any, Any]:
+def arrays_through_activation(grad: Any, y: Any, slope: float, wants_bias: bool) -> tuple[Any, Any]:
     """The same for arrays, and the gradient of a bias before it; a slope of 1 needs no y."""
     kernels = kernels_for(grad)
     if wants_bias:

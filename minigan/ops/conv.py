@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import ConfigError, DTypeError, ShapeError
-from minigan.ops.activation import arrays_through, through_activation
+from minigan.ops.activation import arrays_through_activation, through_activation
 from minigan.ops.operands import check_dtypes, pair
 from minigan.tensor import Tensor
 
@@ -79,7 +79,9 @@ class Conv2d(Function):
     def backward_arrays(self, grad: Any) -> Any:
         x, weight, *y = self.saved_arrays
         kernels = kernels_for(grad)
-        grad, grad_bias = arrays_through(grad, y[0] if y else None, self.slope, any(self.needs[2:]))
+        grad, grad_bias = arrays_through_activation(
+            grad, y[0] if y else None, self.slope, any(self.needs[2:])
+        )
         grads = (
             kernels.conv2d_input_grad(grad, weight, None, x.shape[2:], *self.geometry)
             if self.needs[0] else None,

@@ -7,7 +7,7 @@ from typing import Any
 from minigan.autograd import Function
 from minigan.backends import kernels_for
 from minigan.errors import ConfigError, ShapeError
-from minigan.ops.activation import arrays_through, through_activation
+from minigan.ops.activation import arrays_through_activation, through_activation
 from minigan.ops.operands import check_broadcast, check_dtypes, promoted
 from minigan.ops.shape import sum_to, summed_to, transpose
 from minigan.tensor import Tensor
@@ -90,7 +90,9 @@ class Linear(Function):
     def backward_arrays(self, grad: Any) -> Any:
         x, weight, *y = self.saved_arrays
         kernels = kernels_for(grad)
-        grad, grad_bias = arrays_through(grad, y[0] if y else None, self.slope, any(self.needs[2:]))
+        grad, grad_bias = arrays_through_activation(
+            grad, y[0] if y else None, self.slope, any(self.needs[2:])
+        )
         grads = (
             kernels.matmul(grad, weight) if self.needs[0] else None,
             self._weight_grad(kernels, grad, x) if self.needs[1] else None,

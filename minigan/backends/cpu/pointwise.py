@@ -141,7 +141,7 @@ def _clip_to(chunk, chunks, x, low, high):
 
 def clip_to(x: Array, low: float | None, high: float | None) -> None:
     """x limited to [low, high], in place."""
-    if not (all_float32(x) and x.flags.c_contiguous) or low is high is None:
+    if not (all_float32(x) and x.flags.c_contiguous) or (low is None and high is None):
         reference.clip_to(x, low, high)
         return
     least = np.float32(-np.inf if low is None else low)
