@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from minigan.backends.cpu.pixel_block import BLOCK
-from minigan.backends.cpu.threads import MAX_CHUNKS, helper
+from minigan.backends.cpu.threads import MAX_CHUNKS, helper, inlined
 from minigan.backends.protocol import Pair
 
 _TILE_ELEMENTS = 1 << 16  # of a tile's copy: 256 KiB, a part of the second-level cache
@@ -39,6 +39,12 @@ def tiling(
     return images, rows, (top, left, height, width)
 
 
+@inlined
+def _clear(tile, start, end):
+    for j in range(np.uintp(start), np.uintp(end)):
+        tile[j] = 0
+
+
 @helper
 def copy_tile(x, n0, images, c0, channels, y0, x0, whole, tile, height, width):
     """Images n0.. and channels c0.. from row y0 and column x0 on -> tile [images,channels,height,
@@ -56,8 +62,8 @@ def copy_tile(x, n0, images, c0, channels, y0, x0, whole, tile, height, width):
             for j in range(count):
                 tile[to + j] = pixels[start + j]
         if not whole:
-            tile[p * height * width : (p * height + first) * width] = 0
-            tile[(p * height + max(first, end)) * width : (p + 1) * height * width] = 0
+            _clear(tile, p * height * width, (p * height + first) * width)
+            _clear(tile, (p * height + max(first, end)) * width, (p + 1) * height * width)
 
 
 @helper
@@ -83,7 +89,8 @@ def list_pixels(
                 places[pixels] = (b * k * out_height + i * strides[0]) * out_width + j * strides[1]
                 lines[pixels] = i * steps[0]
                 pixels += 1
-    bases[pixels : pixels + BLOCK] = 0  # a block of fewer than 8 reads something
+    for p in range(pixels, pixels + BLOCK):
+        bases[p] = 0  # a block of fewer than 8 reads something
     count = (pixels + BLOCK - 1) // BLOCK
     for block in range(count):
         first = max(0, min(block * BLOCK, pixels - BLOCK))  # the last overlaps the one before

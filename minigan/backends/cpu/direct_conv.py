@@ -65,7 +65,7 @@ def _pack(chunk, chunks, weight, step_k, step_c, picks, table, k, channels, matr
         q, c = unit // channels, unit % channels
         lanes = np.uintp(min(LANES, k - q * LANES))
         for m in range(table.shape[0]):
-            tap0, tap1 = table[m, :2]
+            tap0, tap1 = table[m, 0], table[m, 1]
             for t in range(tap0, tap1):
                 row = (tap0 * groups + q * (tap1 - tap0) + t - tap0) * channels + c
                 to = np.uintp(row * LANES)
@@ -85,7 +85,20 @@ def _groups_of(part, parts, groups):
 
 
 @inlined
+def _halves(q, second):
+    """How many vectors of channels there are of those that go together."""
+    return 1 if TOGETHER == 1 else 1 + second - q
+
+
+@inlined
 def _activated(block, slope):
+    # Asked once for all, instead of for each vector.
+    zero = np.float32(0)
+    return _leaky(block, zero) if slope == zero else _leaky(block, slope)
+
+
+@inlined
+def _leaky(block, slope):
     a0, a1, a2, a3, a4, a5, a6, a7 = block
     return (
         leaky(a0, slope), leaky(a1, slope), leaky(a2, slope), leaky(a3, slope), leaky(a4, slope),
@@ -149,8 +162,9 @@ def _map(
         if index != copied:
             copied = index
             copy_tile(
-                x, n0, b, 0, channels, r0 * steps[0] + top, left, bands == 1, tile, height, width
-            )
+                x, n0, b, np.int64(0), channels, r0 * steps[0] + top, left, bands == 1, tile,
+                height, width,
+            )  # fmt: skip
         most_rows, fewest_rows = min(rows, table[0, 4] - r0), min(rows, table[maps - 1, 4] - r0)
         if listed != (b, most_rows, fewest_rows):
             listed = (b, most_rows, fewest_rows)
@@ -186,13 +200,14 @@ def _map(
                     if not begins:
                         starts = zeros(), zeros()
                     for i in range(counts[m]):
-                        p, live, t0, t1, side_by_side = blocks[m, i]
-                        p, first = p + m * most, max(r, t0 * channels)
+                        live, side_by_side = blocks[m, i, 1], blocks[m, i, 4]
+                        t0, t1 = blocks[m, i, 2], blocks[m, i, 3]
+                        p, first = blocks[m, i, 0] + m * most, max(r, t0 * channels)
                         both = multiply_both(
                             tile, bases, p, offsets, first, max(0, min(r1, t1 * channels) - first),
                             matrix, (row + first) * LANES, apart, LANES, starts,
                         )  # fmt: skip
-                        for half in range(1 + second - q):
+                        for half in range(_halves(q, second)):
                             sums = both[0] if TOGETHER == 1 or half == 0 else both[1]
                             at = np.uintp((i * TOGETHER + half) * BLOCK * LANES)
                             if not begins:
@@ -290,7 +305,7 @@ def _weight_grad(
             )
         for q in range(q0, q1, TOGETHER):
             second = min(q + TOGETHER, q1) - 1
-            for half in range(1 + second - q):
+            for half in range(_halves(q, second)):
                 start = n0 * k * plane + r0 * out_width + (q + half) * LANES * plane
                 lanes, into = min(LANES, k - (q + half) * LANES), matrix[half * most * LANES :]
                 _read(flat, start, plane, lanes, places, blocks, count, into)
@@ -301,7 +316,7 @@ def _weight_grad(
                         tile, bases, d, offsets, r, min(pixels - r, _LONGEST_SUM), matrix,
                         r * LANES, apart, LANES, (zeros(), zeros()),
                     )  # fmt: skip
-                    for half in range(1 + second - q):
+                    for half in range(_halves(q, second)):
                         to = np.uintp(((q - q0 + half) * padded + d) * LANES)
                         block = both[0] if TOGETHER == 1 or half == 0 else both[1]
                         block = plus(block, total, to)

@@ -74,7 +74,7 @@ def _multiply(chunk, chunks, a, b, bias, slope, out):
                         to = np.uintp((i + r) * n + j + c)
                         out_flat[to] = total if start == 0 else out_flat[to] + total
     if bias.size > 0:
-        finish(out_flat, (i0, i1), (0, n), n, bias, slope)
+        finish(out_flat, (i0, i1), (np.int64(0), n), n, bias, slope)
 
 
 @inlined

@@ -20,13 +20,12 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba.core.caching import FunctionCache
-from numba.core.codegen import JITCodeLibrary
 from numba.core.runtime import rtsys
 
-from minigan.backends.cpu.included import compiler_with
+from minigan.backends.cpu.included import OptimisedAsAWhole, compiler_with
 
 
-class _MachineCode(JITCodeLibrary):
+class _MachineCode(OptimisedAsAWhole):
     """A function that is loaded without its LLVM code."""
 
     def __init__(self, *args: Any) -> None:

@@ -60,7 +60,7 @@ def _pack(chunk, chunks, a, b, rows, columns):
             continue
         first = (unit - groups) * _GROUP
         for j in range(first, min(n, first + _GROUP), COLUMNS):
-            pack_columns(b, j, min(COLUMNS, n - j), 0, k, columns_flat, j * k)
+            pack_columns(b, j, min(COLUMNS, n - j), np.int64(0), k, columns_flat, j * k)
 
 
 @kernel

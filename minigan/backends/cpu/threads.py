@@ -63,7 +63,9 @@ _OPTIONS: dict[str, Any] = {
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call, and keep the machine code on disk where a folder allows it.
 
-    The result takes a desk and a number of helpers before its arguments: call it by `run`.
+    The result takes a desk and a number of helpers before its arguments: call it by `run`. An inner
+    loop had better read `table[i, 0]` than unpack `table[i]`: that is an array, whose references
+    are counted.
     """
     inner = included_as_is(**_OPTIONS)(function)
     # Numba's cache knows a function by its file, line and name: the entry goes by its kernel's.

@@ -54,22 +54,22 @@ def multiply(chunk, chunks, a, row_step, inner_step, reach, b, rows_reach, start
     next_block = np.uintp(rows * BLOCK)
     most = max(1, _PANELS_BYTES // (4 * COLUMNS * max(inner, 1))) * _TOGETHER
     groups = (blocks + most - 1) // most
-    units = points * groups
+    units, nothing = points * groups, np.int64(0)
     for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
         f, begin = unit // groups, unit % groups * most
-        end, (i0, i1) = min(blocks, begin + most), rows_reach[f]
+        end, i0, i1 = min(blocks, begin + most), rows_reach[f, 0], rows_reach[f, 1]
         block0 = min(end, max(begin, needed[kinds[f], 0]))
         block1 = max(block0, min(end, needed[kinds[f], 1]))
-        _clear(out, f, begin, block0, 0, 0)
+        _clear(out, f, begin, block0, nothing, nothing)
         _clear(out, f, block0, block1, i0, i1)
-        _clear(out, f, block1, end, 0, 0)
+        _clear(out, f, block1, end, nothing, nothing)
         next_f = min(unit + 1, units - 1) // groups
         next_a = pairs[starts[next_f], 0] * a_point + rows_reach[next_f, 0] * row_step
         for first in range(i0, i1, _ROWS):
             last = min(first + _ROWS, i1)
             for pair in range(starts[f], starts[f + 1]):
-                p, q = pairs[pair]
-                r0, r1 = reach[p]
+                p, q = pairs[pair, 0], pairs[pair, 1]
+                r0, r1 = reach[p, 0], reach[p, 1]
                 for block in range(block0, block1, _TOGETHER):
                     # Where registers are many the second vector is the next block's, if any.
                     alone = _TOGETHER == 2 and block + 1 == block1
@@ -167,12 +167,13 @@ def add_products(chunk, chunks, q, v, of, reach, kinds, needed, begins, sums):
     units = points * panels
     for unit in range(chunk * units // chunks * pieces, (chunk + 1) * units // chunks * pieces):
         f, c = unit // pieces // panels, unit // pieces % panels * COLUMNS
-        first, last = reach[f]
+        first, last = reach[f, 0], reach[f, 1]
         if c >= last or c + COLUMNS <= first:
             continue
-        block0, (needed0, needed1) = unit % pieces * together, needed[kinds[f]]
+        block0, kind = unit % pieces * together, kinds[f]
         begin = begins and block0 == 0
-        block0, block1 = max(block0, needed0), min(blocks, block0 + together, needed1)
+        block1 = min(blocks, block0 + together, needed[kind, 1])
+        block0 = max(block0, needed[kind, 0])
         if block1 <= block0 and not begin:
             continue
         for block in range(block0, block1):
