@@ -30,7 +30,8 @@ def facts() -> dict[str, object]:
 
 
 def commit() -> str:
-    """The short hash of the checked-out commit, with a + if files were changed since."""
+    """The short hash of the checked-out commit, with a + if files were changed since, other than
+    the results of benchmarks."""
     root = Path(__file__).parent
 
     def git(*args: str) -> str:
@@ -39,7 +40,8 @@ def commit() -> str:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        changed = git("status", "--porcelain", ":/", ":(exclude)results")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -1,11 +1,15 @@
 """What results say of their machine."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from benchmarks import machine
+
+AUTHOR = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,20 @@ def test_facts_have_their_moment():
         r"\d\d:\d\d", facts["time"]
     )
     assert facts["cores"] >= 1
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_results_are_no_change_of_what_is_timed(tmp_path, monkeypatch):
+    folder = tmp_path / "benchmarks"
+    (folder / "results").mkdir(parents=True)
+    (folder / "machine.py").write_text("")
+    monkeypatch.setattr(machine, "__file__", str(folder / "machine.py"))
+    assert machine.commit() == "unknown"  # no repository
+    for command in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    first = machine.commit()
+    assert first.isalnum()
+    (folder / "results" / "steps.json").write_text("{}")
+    assert machine.commit() == first
+    (tmp_path / "kernel.py").write_text("")
+    assert machine.commit() == first + "+"
