@@ -9,11 +9,14 @@ import pytest
 
 from minigan.backends import reference
 from minigan.backends.cpu import conv, threads, winograd, winograd_order, winograd_plan
+from minigan.backends.cpu.register_block import COLUMNS
+from minigan.backends.cpu.threads import run
 from minigan.backends.cpu.winograd_images import Images
 from minigan.backends.cpu.winograd_matrices import TILES, matrices, tables
 from minigan.backends.cpu.winograd_order import needed_units, unit_of
 from minigan.backends.cpu.winograd_phases import place, reach
 from minigan.backends.cpu.winograd_plan import Part
+from minigan.backends.cpu.winograd_products import BLOCK, add_products, multiply, points_apart
 from minigan.backends.cpu.winograd_rows import Rows
 from minigan.backends.cpu.winograd_weights import to_points
 
@@ -329,3 +332,40 @@ def test_the_same_bits_on_one_thread_and_on_many(monkeypatch, lanes):
         )
     for one, many in zip(*results, strict=True):
         np.testing.assert_array_equal(one, many)
+
+
+def test_products_read_nothing_that_is_not_needed():
+    """NaN is there: in other blocks, in channels out of reach and in the rows of A beside it."""
+    rows, inner, block, (first, last) = 6, 40, 1, (9, 30)
+    rng = np.random.default_rng(0)
+    a, b = (points_apart(1, *shape) for shape in ((rows, inner), (3, inner, BLOCK)))
+    a[:], b[:] = np.nan, np.nan
+    a[0, :4, first:last] = rng.standard_normal((4, last - first))
+    b[0, block, first:last] = rng.standard_normal((last - first, BLOCK))
+    out = points_apart(1, 3, rows, BLOCK)
+    out[:] = np.nan
+    of_a, of_rows = np.array([[first, last]]), np.array([[0, 4]])
+    starts, pairs, kinds = np.array([0, 1]), np.array([[0, 0]]), np.array([1])
+    needed = np.array([[0, 3], [block, block + 1]])
+    run(multiply, 1, a, inner, 1, of_a, b, of_rows, starts, pairs, kinds, needed, out)
+    expected = np.zeros_like(out)
+    expected[0, block, :4] = a[0, :4, first:last] @ b[0, block, first:last]
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_sums_of_products_read_nothing_that_is_not_needed(begins):
+    rows, block, channels = 6, 1, slice(COLUMNS, 2 * COLUMNS)
+    rng = np.random.default_rng(0)
+    q, v = points_apart(1, 3, rows, BLOCK), points_apart(1, 3, 3 * COLUMNS, BLOCK)
+    q[:], v[:] = np.nan, np.nan
+    q[0, block] = rng.standard_normal((rows, BLOCK))
+    v[0, block, channels] = rng.standard_normal((COLUMNS, BLOCK))
+    sums = points_apart(1, rows, 3 * COLUMNS)
+    sums[:] = 7
+    reached, kinds = np.array([[channels.start, channels.stop]]), np.array([1])
+    needed = np.array([[0, 3], [block, block + 1]])
+    run(add_products, 1, q, v, np.array([0]), reached, kinds, needed, begins, sums)
+    expected = np.full_like(sums, 7)
+    expected[0, :, channels] = q[0, block] @ v[0, block, channels].T + (0 if begins else 7)
+    np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-5)
