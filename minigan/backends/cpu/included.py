@@ -79,7 +79,11 @@ _optimised, _as_is = compiler_with(_Included), compiler_with(_IncludedAsIs)
 
 def included(**options: Any) -> Callable[..., Any]:
     """`numba.njit` for a helper. By itself it is optimised too: loops that LLVM finds in small
-    functions become faster ones (direct convolutions by a fifth)."""
+    functions become faster ones (direct convolutions by a fifth).
+
+    A literal has a type of its own, for which a large helper would be compiled once more: where
+    others pass a number, pass np.int64(0).
+    """
     return numba.njit(pipeline_class=_optimised, **_without_wrappers, **options)
 
 
